@@ -1,0 +1,135 @@
+// Package maillog writes the mail log: one method per event, with the phrases that
+// people grep for (COMPAT 1). It speaks to the log socket itself (RFC 3164, as
+// syslog(3) does), which costs nothing at start and waits for nobody.
+package maillog
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// maxLine bounds a line, in bytes: what every syslogd takes, and room for two
+// addresses of the largest size that outcome.Clean leaves.
+const maxLine = 2000
+
+// priority is the first number of a line: facility mail (2) and a level.
+type priority int
+
+// The levels in use (RFC 3164 4.1.1).
+const (
+	info    priority = 2<<3 | 6
+	notice  priority = 2<<3 | 5
+	warning priority = 2<<3 | 4
+)
+
+// Log is a connection to the system's log. Any number of goroutines may use it.
+type Log struct {
+	socket, tag string
+	fallback    io.Writer
+	now         func() time.Time
+
+	mu      sync.Mutex
+	fd      int // -1: not connected
+	dropped int // lines that the log had no room for
+}
+
+// Open connects to the log socket. It never fails: while there is no socket, lines
+// go to fallback (nil: nowhere) without their priority. now gives the time; its
+// zone is the one that lines show, and syslogd expects the local one.
+func Open(socket, tag string, fallback io.Writer, now func() time.Time) *Log {
+	l := &Log{socket: socket, tag: tag, fallback: fallback, now: now, fd: -1}
+	_ = l.connect() // write tries again
+	return l
+}
+
+// Close ends the connection. Later lines make a new one.
+func (l *Log) Close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.disconnect()
+}
+
+// write sends one line. Its cost is bounded: it does not wait for a log that is
+// full, but counts what was lost and says so as soon as there is room.
+func (l *Log) write(p priority, id, text string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.dropped > 0 && l.send(l.line(warning, "", fmt.Sprintf("the log was full, lines lost: %d", l.dropped))) == nil {
+		l.dropped = 0
+	}
+	err := l.send(l.line(p, id, text))
+	switch {
+	case err == nil:
+	case isFull(err):
+		l.dropped++
+	case l.fallback != nil:
+		_, _ = fmt.Fprintf(l.fallback, "%s\n", l.head(id)+text) // nowhere left to complain to
+	}
+}
+
+func isFull(err error) bool { return errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.ENOBUFS) }
+
+func (l *Log) line(p priority, id, text string) string {
+	line := fmt.Sprintf("<%d>%s %s%s", p, l.now().Format(time.Stamp), l.head(id), text)
+	if len(line) > maxLine {
+		line = strings.ToValidUTF8(line[:maxLine-3], "") + "..."
+	}
+	return line
+}
+
+func (l *Log) head(id string) string {
+	if id == "" {
+		return l.tag + ": "
+	}
+	return l.tag + "[" + word(id) + "]: "
+}
+
+// send tries once more on a new connection, as syslogd may have been restarted.
+func (l *Log) send(line string) error {
+	err := l.sendOnce(line)
+	if err != nil && !isFull(err) {
+		l.disconnect()
+		if err = l.connect(); err == nil {
+			err = l.sendOnce(line)
+		}
+	}
+	return err
+}
+
+func (l *Log) sendOnce(line string) error {
+	if l.fd < 0 {
+		return unix.ENOTCONN
+	}
+	for {
+		_, err := unix.Write(l.fd, []byte(line))
+		if !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
+}
+
+func (l *Log) connect() error {
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return err
+	}
+	if err := unix.Connect(fd, &unix.SockaddrUnix{Name: l.socket}); err != nil {
+		_ = unix.Close(fd) // nothing was written
+		return err
+	}
+	l.fd = fd
+	return nil
+}
+
+func (l *Log) disconnect() {
+	if l.fd >= 0 {
+		_ = unix.Close(l.fd) // a datagram socket holds nothing back
+		l.fd = -1
+	}
+}
