@@ -55,21 +55,41 @@ func (l *Log) Close() {
 	l.disconnect()
 }
 
-// write sends one line. Its cost is bounded: it does not wait for a log that is
-// full, but counts what was lost and says so as soon as there is room.
+// fullWait is how long a line waits for room in a full log: a burst of lines is
+// more than the kernel queues for syslogd, which takes them in a moment.
+const fullWait = 100 * time.Millisecond
+
+// write sends one line. Its cost is bounded: a log that stays full is not waited
+// for again until it has taken a line; what was lost is counted, and told then.
 func (l *Log) write(p priority, id, text string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.dropped > 0 && l.send(l.line(warning, "", fmt.Sprintf("the log was full, lines lost: %d", l.dropped))) == nil {
 		l.dropped = 0
 	}
-	err := l.send(l.line(p, id, text))
+	line := l.line(p, id, text)
+	err := l.send(line)
+	if isFull(err) && l.dropped == 0 {
+		l.waitForRoom()
+		err = l.send(line)
+	}
 	switch {
 	case err == nil:
 	case isFull(err):
 		l.dropped++
 	case l.fallback != nil:
 		_, _ = fmt.Fprintf(l.fallback, "%s\n", l.head(id)+text) // nowhere left to complain to
+	}
+}
+
+// waitForRoom returns when the log takes lines again, or after fullWait.
+func (l *Log) waitForRoom() {
+	fds := []unix.PollFd{{Fd: int32(l.fd), Events: unix.POLLOUT}}
+	for end := time.Now().Add(fullWait); ; { // the Go runtime interrupts at will
+		_, err := unix.Poll(fds, int(time.Until(end).Milliseconds()))
+		if !errors.Is(err, unix.EINTR) || time.Now().After(end) {
+			return
+		}
 	}
 }
 

@@ -201,3 +201,40 @@ func FuzzLine(f *testing.F) {
 		}
 	})
 }
+
+// A burst that is larger than what the kernel queues loses no line if syslogd
+// takes what comes.
+func TestBurst(t *testing.T) {
+	server := listen(t, filepath.Join(t.TempDir(), "log"))
+	l := Open(server.path, "dma", nil, clock)
+	defer l.Close()
+	const lines = 3000
+	written := make(chan struct{})
+	go func() {
+		defer close(written)
+		for i := range lines {
+			l.Message("id").Trying(fmt.Sprint(i))
+		}
+	}()
+	read := 0
+	for ended := false; ; {
+		if line := server.line(); line != "" {
+			if want := fmt.Sprintf("<%d>", read); !strings.Contains(line, want) {
+				t.Fatalf("line %d is %q", read, line)
+			}
+			read++
+			continue
+		}
+		if ended {
+			break
+		}
+		select {
+		case <-written:
+			ended = true
+		case <-time.After(time.Millisecond):
+		}
+	}
+	if read != lines {
+		t.Errorf("%d of %d lines arrived", read, lines)
+	}
+}
