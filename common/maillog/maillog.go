@@ -1,5 +1,5 @@
 // Package maillog writes the mail log: one method per event, with the phrases that
-// people grep for (COMPAT 1). It speaks to the log socket itself (RFC 3164, as
+// people grep for. It speaks to the log socket itself (RFC 3164, as
 // syslog(3) does), which costs nothing at start and waits for nobody.
 package maillog
 
@@ -23,6 +23,7 @@ type priority int
 
 // The levels in use (RFC 3164 4.1.1).
 const (
+	debug   priority = 2<<3 | 7
 	info    priority = 2<<3 | 6
 	notice  priority = 2<<3 | 5
 	warning priority = 2<<3 | 4

@@ -85,7 +85,7 @@ func TestEvents(t *testing.T) {
 		{"problem", func() { m.Problem("write journal", boom) }, "<20>Feb  3 04:05:06 dma[9be077.55d0]: write journal: no space left"},
 		{"general problem", func() { l.Problem("read spool", boom) }, "<20>Feb  3 04:05:06 dma: read spool: no space left"},
 		{"configuration", func() { l.ConfigWarning("dma.conf:3: unknown\nkey") }, "<20>Feb  3 04:05:06 dma: dma.conf:3: unknown key"},
-		{"confined", func() { l.Confined("dma-remote", "no exec\nno files") }, "<22>Feb  3 04:05:06 dma: dma-remote confined: no exec no files"},
+		{"confined", func() { l.Confined("dma-remote", "no exec\nno files") }, "<23>Feb  3 04:05:06 dma: dma-remote confined: no exec no files"},
 		{"set aside", func() { l.SetAside("9be077", "checksum") }, "<20>Feb  3 04:05:06 dma[9be077]: set aside in failed: checksum"},
 		{"foreign address", func() { m.Trying("a> x=<\n\x1b[2J\xff%d") }, "<22>Feb  3 04:05:06 dma[9be077.55d0]: <a? x=? ?[2J?%d> trying delivery"},
 		{"foreign name", func() { m.NewMail("a uid=0", 7, "x") }, "<22>Feb  3 04:05:06 dma[9be077.55d0]: new mail from user=a?uid?0 uid=7 envelope_from=<x>"},
