@@ -1,0 +1,5 @@
+//go:build !linux
+
+package mbox
+
+func addSystemRoles(map[string]func([]string) error) {}

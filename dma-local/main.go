@@ -1,0 +1,160 @@
+// Dma-local ends the way of a message on this host: it appends it to a user's
+// mailbox, or runs a command that the user wrote into ~/.forward.
+//
+// Account: the recipient. To write a mailbox, with the group mail, which may
+// write in the mail directory (for root's mailbox: nobody, with that group); to
+// run commands, with the recipient's own group. Which of the two a process does
+// is told by its group, and it does not do the other: a process with the group
+// mail never starts a program (RULES B3). In a private build, the user, for both.
+// Descriptors: 0 to 2 /dev/null, 3 the channel, and for a time the messages
+// that it is to deliver.
+// Peers: dma-spawn, which says whom the process works for, and after that the
+// queue runner, which says what to deliver, but not which command to run: that
+// comes from the user's file (RULES C7).
+// It links no network.
+//
+// Called with --check by a person it tells whether mail can be delivered to that
+// person's mailbox.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"dma/common/maillog"
+	"dma/common/passwd"
+	"dma/common/priv"
+	"dma/common/sandbox"
+	"dma/common/site"
+	"dma/common/sysexits"
+	"dma/dma-local/internal/command"
+	"dma/dma-local/internal/mbox"
+	"dma/proto"
+)
+
+// maxFiles is how many descriptors a process for mailboxes ever has open at
+// once: a batch of messages, and a dozen for everything else.
+const maxFiles = maxBatch + 32
+
+// Pauses between two tries to lock a mailbox: by chance, so that two who try
+// at the same time do not go on doing so.
+const (
+	minPause = 50 * time.Millisecond
+	maxPause = 250 * time.Millisecond
+)
+
+// groupFile is where the number of the group mail is found.
+const groupFile = "/etc/group"
+
+const usage = "usage: dma-local --check | --version\n" +
+	"Without an option, dma-local works for dma-spawn alone.\n"
+
+func main() { os.Exit(run(os.Args[1:])) }
+
+func run(args []string) int {
+	switch {
+	case len(args) == 0:
+		return help()
+	case args[0] == "--check" && len(args) == 1:
+		return check(os.Stdout, os.Stderr)
+	case args[0] == "--version" && len(args) == 1:
+		fmt.Printf("dma-local %s\n", site.Version)
+		return sysexits.OK
+	}
+	fmt.Fprint(os.Stderr, usage)
+	return sysexits.Usage
+}
+
+// help is the helper that dma-spawn starts.
+func help() int {
+	unclean := priv.HelperStart()
+	conn, err := proto.FromParent()
+	if err != nil { // a person's call
+		fmt.Fprint(os.Stderr, usage)
+		return sysexits.Usage
+	}
+	defer conn.Close()
+	log := maillog.Open(site.LogSocket, "dma", nil, time.Now)
+	if unclean != nil {
+		log.Problem("start dma-local", unclean)
+	}
+	hello, err := conn.Greet()
+	var s *server
+	if err == nil {
+		s, err = newServer(conn, hello)
+	}
+	if err != nil {
+		log.Problem("start dma-local", err)
+		return sysexits.NoPerm
+	}
+	// The sandbox goes here. It must leave commands what they may need.
+	profile := sandbox.Profile{Files: maxFiles}
+	if s.commands != nil {
+		profile = sandbox.Profile{AllowExecGain: true}
+	}
+	limits, err := sandbox.Apply(profile)
+	if err != nil {
+		log.Problem("confine dma-local", err)
+	}
+	log.Confined("dma-local as "+hello.Login, limits)
+	// A write beyond a limit is an error like any other, not the end. The signal
+	// is caught, not ignored, so that commands do not inherit that.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGXFSZ)
+	if err := s.serve(); err != nil {
+		log.Problem("serve "+hello.Login, err)
+		return sysexits.Protocol
+	}
+	return sysexits.OK
+}
+
+// newServer makes sure that this process is who hello says, and finds out what
+// it is for.
+func newServer(conn *proto.Conn, hello *proto.Hello) (*server, error) {
+	if !passwd.ValidLogin(hello.Login) {
+		return nil, fmt.Errorf("login %q: not a valid name", hello.Login)
+	}
+	if err := priv.Check(hello.UID); err != nil {
+		return nil, err
+	}
+	s := &server{conn: conn, queue: hello.Queue}
+	mailbox := site.Private()
+	if !mailbox {
+		gid, err := passwd.LookupGroup(groupFile, site.MailGroup)
+		if err != nil && !errors.Is(err, passwd.ErrNotFound) {
+			return nil, fmt.Errorf("look up group %s: %w", site.MailGroup, err)
+		}
+		mailbox = err == nil && uint32(os.Getegid()) == gid
+	}
+	if mailbox {
+		s.box = newBox(hello.Login, hello.UID)
+	}
+	if !mailbox || site.Private() {
+		s.commands = &command.Runner{
+			Login: hello.Login, UID: hello.UID, Home: hello.Home, Shell: hello.Shell,
+			Timeout: command.Timeout, KillAfter: command.KillAfter, StopAfter: command.StopAfter,
+			OutputWait: command.OutputWait, Now: time.Now,
+		}
+	}
+	if s.box == nil && hello.UID == 0 {
+		return nil, errors.New("no command is ever run for root")
+	}
+	return s, nil
+}
+
+func newBox(login string, uid uint32) *mbox.Box {
+	group := site.MailGroup
+	if site.Private() {
+		group = ""
+	}
+	return &mbox.Box{
+		Dir: site.Mail, Login: login, UID: uid, Group: group,
+		LockWait: mbox.LockWait,
+		Pause:    func() time.Duration { return minPause + rand.N(maxPause-minPause) },
+		Now:      time.Now,
+	}
+}
