@@ -1,4 +1,4 @@
-// Package conf reads dma.conf and auth.conf (COMPAT 1). Mistakes in dma.conf give
+// Package conf reads dma.conf and auth.conf, see dma.conf(5). Mistakes in dma.conf give
 // warnings and never lose mail: a line that is wrong is as if it were not there.
 package conf
 

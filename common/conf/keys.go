@@ -42,7 +42,7 @@ func keys() []key {
 		{"ALIASES", needsValue, true, path(func(c *Config) *string { return &c.Aliases })},
 		{"SPOOLDIR", needsValue, false, path(func(c *Config) *string { return &c.SpoolDir })},
 		{"AUTHPATH", needsValue, true, path(func(c *Config) *string { return &c.AuthPath })},
-		{"CERTFILE", needsValue, false, path(func(c *Config) *string { return &c.CertFile })},
+		{"CERTFILE", needsValue, true, path(func(c *Config) *string { return &c.CertFile })},
 		{"MAILNAME", needsValue, true, setMailName},
 		{"MASQUERADE", needsValue, false, text(func(c *Config) *string { return &c.Masquerade })},
 		{"STARTTLS", flag, true, boolean(func(c *Config) *bool { return &c.StartTLS })},

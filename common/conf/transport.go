@@ -32,6 +32,8 @@ type Transport struct {
 
 // Transport says what the TLS keys come to. auth says that there are credentials
 // for the smarthost: they are shown to nobody but a verified server (RULES E8).
+// A smarthost that TLS is required for is verified too: TLS with anybody is what
+// OPPORTUNISTIC_TLS asks for.
 //
 //	STARTTLS + OPPORTUNISTIC_TLS   STARTTLS may
 //	STARTTLS                       STARTTLS required
@@ -43,14 +45,12 @@ type Transport struct {
 //
 // The first line that fits counts; with STARTTLS it makes no difference whether
 // SECURETRANSFER is there, without which dma before this one ignored STARTTLS and
-// sent in plain text. VERIFYCERT has every certificate verified. INSECURE allows
+// sent in plain text. VERIFYCERT has every certificate verified, those of MX hosts
+// and of opportunistic TLS included. INSECURE allows
 // logging in without TLS unless SECURE is there.
 func (c *Config) Transport(auth bool) Transport {
 	smarthost := c.Smarthost != ""
-	t := Transport{
-		Verify:   c.VerifyCert || auth && smarthost,
-		Insecure: c.Insecure && !c.Secure,
-	}
+	t := Transport{Insecure: c.Insecure && !c.Secure}
 	switch {
 	case c.StartTLS && c.OpportunisticTLS:
 		t.StartTLS = TLSMay
@@ -63,5 +63,6 @@ func (c *Config) Transport(auth bool) Transport {
 	case smarthost && c.Port == 587:
 		t.StartTLS = TLSRequired
 	}
+	t.Verify = c.VerifyCert || smarthost && (auth || t.Implicit || t.StartTLS == TLSRequired)
 	return t
 }
