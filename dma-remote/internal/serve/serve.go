@@ -1,0 +1,169 @@
+// Package serve answers the runner: it takes requests from the channel, has each
+// delivered, and sends the results as they come.
+package serve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync"
+
+	"dma/common/outcome"
+	"dma/dma-remote/internal/content"
+	"dma/dma-remote/internal/courier"
+	"dma/proto"
+)
+
+// MaxRequests bounds the requests under way, half announced ones included. The
+// runner keeps well below; whoever does not is no runner of ours.
+const MaxRequests = 256
+
+// Deliverer delivers one message and reports on each recipient before it returns.
+type Deliverer interface {
+	Deliver(ctx context.Context, req *courier.Request)
+}
+
+// Server is one channel's.
+type Server struct {
+	Conn    *proto.Conn
+	Owner   uint32 // uid that message files belong to (RULES B5)
+	Courier Deliverer
+	Log     func(id string) courier.Log // of one message
+}
+
+// A job is a request from its Send on.
+type job struct {
+	number uint32
+	send   *proto.Send
+	file   *os.File
+	rcpts  []string
+}
+
+// requests are the jobs under way. Run adds, each job's goroutine removes its own.
+type requests struct {
+	mu  sync.Mutex
+	all map[uint32]*job
+}
+
+// Run serves until the channel ends, which is no error. Then nobody wants results
+// any more: what is under way is aborted and waited for.
+func (s *Server) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var jobs sync.WaitGroup
+	rs := &requests{all: make(map[uint32]*job)}
+	err := s.receive(ctx, rs, &jobs)
+	cancel()
+	jobs.Wait()
+	for _, j := range rs.all {
+		j.file.Close() // Send without all its Rcpts
+	}
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	return err
+}
+
+func (s *Server) receive(ctx context.Context, rs *requests, jobs *sync.WaitGroup) error {
+	for {
+		p, err := s.Conn.Recv(0, proto.TypeSend, proto.TypeRcpt)
+		if err != nil {
+			return err
+		}
+		var j *job
+		switch m := p.Message.(type) {
+		case *proto.Send:
+			err = rs.begin(&job{number: p.Request, send: m, file: p.File})
+		case *proto.Rcpt:
+			j, err = rs.recipient(p.Request, m)
+		}
+		if err != nil {
+			return err
+		}
+		if j != nil && len(j.rcpts) == int(j.send.Recipients) {
+			jobs.Go(func() {
+				s.deliver(ctx, j)
+				rs.end(j)
+			})
+		}
+	}
+}
+
+func violation(format string, args ...any) error {
+	return fmt.Errorf("%w: "+format, append([]any{proto.ErrProtocol}, args...)...)
+}
+
+func (r *requests) begin(j *job) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case r.all[j.number] != nil:
+		j.file.Close()
+		return violation("request %d made twice", j.number)
+	case len(r.all) == MaxRequests:
+		j.file.Close()
+		return violation("more than %d requests", MaxRequests)
+	}
+	r.all[j.number] = j
+	return nil
+}
+
+func (r *requests) recipient(number uint32, m *proto.Rcpt) (*job, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	j := r.all[number]
+	if j == nil || int(m.Index) != len(j.rcpts) || m.Index >= j.send.Recipients {
+		return nil, violation("recipient %d of request %d is out of order", m.Index, number)
+	}
+	j.rcpts = append(j.rcpts, m.Address)
+	return j, nil
+}
+
+func (r *requests) end(j *job) {
+	j.file.Close()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.all, j.number)
+}
+
+// deliver has one message delivered. A descriptor that is not what it should be
+// defers this message alone: a file that was cut short must not stop all mail.
+func (s *Server) deliver(ctx context.Context, j *job) {
+	log := s.Log(j.send.ID)
+	answer := func(i int, r courier.Result) {
+		m := &proto.Result{Index: uint32(i), Scope: proto.ScopeTarget, Remote: outcome.Clean(r.Remote), Outcome: r.Outcome}
+		if r.Destination && r.Class == outcome.Later {
+			m.Scope = proto.ScopeDestination
+		}
+		// After an error the channel is of no use, which receive finds out, too.
+		if err := s.Conn.Send(j.number, m, nil); err != nil && ctx.Err() == nil {
+			log.Problem("send result", err)
+		}
+	}
+	if err := proto.CheckFile(j.file, s.Owner, j.send.Size); err != nil {
+		log.Problem("check message", err)
+		for i := range j.rcpts {
+			answer(i, courier.Result{Outcome: outcome.Defer("4.3.0", "%v", err)})
+		}
+		return
+	}
+	s.Courier.Deliver(ctx, &courier.Request{
+		Domain:     j.send.Domain,
+		Sender:     j.send.Sender,
+		Recipients: j.rcpts,
+		Body:       &content.Message{Header: header(j.send.DeliveredTo), File: j.file, Size: j.send.Size},
+		Log:        log,
+		Report:     answer,
+	})
+}
+
+// header is what is put in front of the message (RULES C5).
+func header(deliveredTo []string) string {
+	var b strings.Builder
+	for _, a := range deliveredTo {
+		fmt.Fprintf(&b, "Delivered-To: %s\n", a)
+	}
+	return b.String()
+}
