@@ -149,14 +149,6 @@ func (d *Dir) Sync() error {
 	return d.check(StepSyncDir, "", err)
 }
 
-// FD is the directory's descriptor, for statfs and the like; -1 where there is none.
-func (d *Dir) FD() int {
-	if d.fd == unix.AT_FDCWD {
-		return -1
-	}
-	return d.fd
-}
-
 func open(dir int, path string, flags int, mode uint32) (fd int, err error) {
 	err = again(func() error {
 		fd, err = unix.Openat(dir, path, flags, mode)

@@ -25,7 +25,7 @@ func (l *Log) ConfigWarning(text string) { l.write(warning, "", outcome.Clean(te
 
 // Confined tells what the sandbox of a process forbids it.
 func (l *Log) Confined(program, limits string) {
-	Entry{l, ""}.write(debug, "%s confined: %s", word(program), outcome.Clean(limits))
+	Entry{l, ""}.write(debug, "%s confined: %s", outcome.Clean(program), outcome.Clean(limits))
 }
 
 // SetAside logs that a spool file is damaged and was moved to failed.
