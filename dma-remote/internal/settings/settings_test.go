@@ -40,7 +40,7 @@ func TestLoad(t *testing.T) {
 		broken, warning  string
 	}{
 		{name: "empty", want: ":25 auth= verify=false"},
-		{name: "smarthost", conf: "SMARTHOST relay.example\nPORT 587\n", want: "relay.example:587 auth= verify=false"},
+		{name: "smarthost", conf: "SMARTHOST relay.example\nPORT 587\n", want: "relay.example:587 auth= verify=true"},
 		{name: "credentials", conf: "SMARTHOST relay.example\nAUTHPATH $D/auth.conf\n", auth: credentials, mode: 0o640, want: "relay.example:25 auth=u verify=true"},
 		{name: "credentials for another host", conf: "SMARTHOST other.example\nAUTHPATH $D/auth.conf\n", auth: credentials, mode: 0o640, want: "other.example:25 auth= verify=false", warning: "no line for the smarthost other.example"},
 		{name: "credentials that all may read", conf: "SMARTHOST relay.example\nAUTHPATH $D/auth.conf\n", auth: credentials, mode: 0o644, broken: "others have access"},
