@@ -1,0 +1,463 @@
+package schedule
+
+import (
+	"bytes"
+	"crypto/rand"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	mrand "math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"dma/common/aliases"
+	"dma/common/durable"
+	"dma/common/maillog"
+	"dma/common/outcome"
+	"dma/dma-queue/internal/expand"
+	"dma/dma-queue/internal/queue"
+	"dma/dma-queue/internal/spool"
+	"dma/proto"
+)
+
+const host = "host.example"
+
+// patience is for machines that do other things too.
+const patience = time.Minute
+
+// These tests wait more than they work.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", "24"); err != nil {
+		panic(err)
+	}
+	os.Exit(m.Run())
+}
+
+// world is a scheduler with a queue on disk and a dma-spawn that starts
+// goroutines in place of programs.
+type world struct {
+	t     *testing.T
+	root  string
+	fault func(durable.Step, string) error
+	site  atomic.Pointer[Site]
+	clock atomic.Int64 // offset to real time
+
+	s       *Scheduler
+	ended   chan error
+	helpers sync.WaitGroup // dma-spawn too
+
+	mu       sync.Mutex
+	forwards map[string][]proto.Target // by login; nil: none
+	refuse   map[string]proto.Refusal  // by login
+	deliver  func(d *proto.Deliver, message string) *proto.Result
+	send     func(d *proto.Send, rcpts []string) []*proto.Result
+	dieOnce  map[proto.Role]bool
+	babble   proto.Role // a helper of this role answers nonsense
+	hijack   func(role proto.Role, login string, c *proto.Conn) bool
+	pickErr  func(spool.ID) error
+	bouncing func() // called while a bounce is written
+
+	forbidMailbox bool
+	lines         []string // of the log
+	starts        []string // "role login", in order
+	got           []string // "kind recipient", deliveries that ended done, in order
+	sends         []*proto.Send
+	sent          []string // recipients of all sends, done or not
+	bounces       []*Bounce
+}
+
+func newWorld(t *testing.T) *world {
+	w := &world{t: t, root: t.TempDir(), forwards: make(map[string][]proto.Target), refuse: make(map[string]proto.Refusal), dieOnce: make(map[proto.Role]bool)}
+	for _, d := range []string{"incoming", "queue", "failed"} {
+		if err := os.Mkdir(filepath.Join(w.root, d), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	table, _, err := aliases.Parse(strings.NewReader("team: alice, bob\nself: self, alice\n"), "aliases")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.site.Store(&Site{
+		Expand: expand.Expander{Aliases: table, Host: host, Local: func(d string) bool { return d == "" || d == host }},
+		Route: func(a string) string {
+			_, d, _ := strings.Cut(a, "@")
+			return d
+		},
+		Backoff: Backoff{5 * time.Minute, 3 * time.Hour},
+		MaxAge:  5 * 24 * time.Hour,
+	})
+	return w
+}
+
+func (w *world) now() time.Time { return time.Now().Add(time.Duration(w.clock.Load())) }
+
+// advance lets time pass.
+func (w *world) advance(d time.Duration) {
+	w.clock.Add(int64(d))
+	w.s.post(func() {})
+}
+
+func (w *world) dir(name string) []string {
+	w.t.Helper()
+	entries, err := os.ReadDir(filepath.Join(w.root, name))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names
+}
+
+// start begins a run, as the runner program does.
+func (w *world) start() {
+	w.t.Helper()
+	w.start2(func() {})
+}
+
+// start2 calls taken between taking over the queue and the run.
+func (w *world) start2(taken func()) {
+	w.t.Helper()
+	q, err := queue.OpenQueue(w.root, durable.WithFault(func(s durable.Step, name string) error {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if w.fault == nil {
+			return nil
+		}
+		return w.fault(s, name)
+	}))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	runner, file, err := proto.Pair()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	spawn, err := proto.NewConn(file)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	log := maillog.Open(w.root+"/log", "dma", w, time.Now)
+	w.s, err = New(Config{
+		Queue: q, Spawn: runner, Log: log, Site: w.site.Load, Now: w.now, Rand: mrand.New(mrand.NewPCG(1, 2)),
+		Pick: func(id spool.ID) (*queue.Message, error) { return w.pick(q, id) },
+		Bounce: func(b *Bounce) error {
+			w.mu.Lock()
+			w.bounces = append(w.bounces, b)
+			w.mu.Unlock()
+			if w.bouncing != nil {
+				w.bouncing()
+			}
+			m := b.Message
+			if err := q.Discard(m.ID); err != nil {
+				return err
+			}
+			var err error
+			m.Size, m.Sum, err = q.Create(m.ID, func(out io.Writer) error { _, err := io.WriteString(out, "bounce\n"); return err })
+			if err != nil {
+				return err
+			}
+			return q.Save(m)
+		},
+		NewID: func() (spool.ID, error) { return spool.NewID(w.now(), rand.Reader) },
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	taken()
+	ended := make(chan error, 1)
+	w.ended = ended
+	w.helpers.Go(func() { w.spawn(spawn) })
+	w.s.Start()
+	s := w.s
+	go func() {
+		err := s.Run()
+		err = errors.Join(err, s.End())
+		spawn.Close()
+		w.helpers.Wait()
+		ended <- err
+	}()
+}
+
+// idle reports whether no helper has anything to do.
+func (w *world) idle() bool {
+	jobs := 0
+	w.s.call(func() {
+		for r := range w.s.active {
+			jobs += r.msg.jobs
+		}
+	})
+	return jobs == 0
+}
+
+// stop ends a run in the middle, as a kill would but for the last sync.
+func (w *world) stop() {
+	w.t.Helper()
+	w.s.post(func() { w.s.fatal = errStopped })
+	select {
+	case <-w.ended:
+	case <-time.After(patience):
+		w.t.Fatal("the run does not stop")
+	}
+}
+
+var errStopped = errors.New("stopped by the test")
+
+// finish waits until nothing is left to do.
+func (w *world) finish() {
+	w.t.Helper()
+	select {
+	case err := <-w.ended:
+		if err != nil {
+			w.t.Fatalf("run ended: %v", err)
+		}
+	case <-time.After(patience):
+		w.t.Fatalf("the run does not end; queue %v incoming %v got %v", w.dir("queue"), w.dir("incoming"), w.got)
+	}
+}
+
+// eventually waits for a condition that is read under the world's lock.
+func (w *world) eventually(what string, ok func() bool) {
+	w.t.Helper()
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		w.mu.Lock()
+		done := ok()
+		w.mu.Unlock()
+		if done {
+			return
+		}
+	}
+	w.t.Fatalf("not in time: %s; got %v, sent %v, starts %v, queue %v", what, w.got, w.sent, w.starts, w.dir("queue"))
+}
+
+// eventuallyIdle waits until no helper has anything to do.
+func (w *world) eventuallyIdle() {
+	w.t.Helper()
+	for end := time.Now().Add(patience); !w.idle(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			w.t.Fatal("helpers do not end their work")
+		}
+	}
+}
+
+// Write takes a line of the log.
+func (w *world) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.lines = append(w.lines, string(bytes.TrimSpace(p)))
+	if len(w.lines) < 200 {
+		w.t.Logf("%s", bytes.TrimSpace(p))
+	}
+	return len(p), nil
+}
+
+// submit puts a message into incoming as a front end does.
+func (w *world) submit(sender string, rcpts ...string) spool.ID {
+	w.t.Helper()
+	dir, err := durable.OpenDir(w.root + "/incoming")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer dir.Close()
+	id, err := spool.NewID(w.now(), rand.Reader)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	in, err := spool.NewIncoming(dir, id)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if err := in.SetEnvelope(spool.Submission{Sender: sender, SenderGiven: true, Recipients: rcpts}); err != nil {
+		w.t.Fatal(err)
+	}
+	if _, err := in.Write([]byte("Subject: x\n\nbody of " + string(id) + "\n")); err != nil {
+		w.t.Fatal(err)
+	}
+	if err := in.Commit(); err != nil {
+		w.t.Fatal(err)
+	}
+	return id
+}
+
+// pick is package pickup without the header.
+func (w *world) pick(q *queue.Queue, id spool.ID) (*queue.Message, error) {
+	w.mu.Lock()
+	fail := w.pickErr
+	w.mu.Unlock()
+	if fail != nil {
+		if err := fail(id); err != nil {
+			return nil, err
+		}
+	}
+	f, err := q.OpenSubmitted(id)
+	if err != nil {
+		return nil, ErrSkip
+	}
+	defer f.Close()
+	r, err := spool.OpenIncoming(f)
+	if err != nil {
+		return nil, err
+	}
+	m := queue.NewMessage(id, r)
+	m.Size, m.Sum, err = q.Create(id, func(out io.Writer) error { _, err := io.Copy(out, r.Reader()); return err })
+	return m, err
+}
+
+// spawn stands in for dma-spawn.
+func (w *world) spawn(c *proto.Conn) {
+	for {
+		p, err := c.Recv(0, proto.TypeStart)
+		if err != nil {
+			return
+		}
+		m := p.Message.(*proto.Start)
+		w.mu.Lock()
+		w.starts = append(w.starts, strings.TrimSpace(fmt.Sprint(m.Role, " ", m.Login)))
+		why := w.refuse[m.Login]
+		w.mu.Unlock()
+		if why == proto.RefusedForbidden && m.Role == proto.RoleMailbox && !w.forbidMailbox {
+			why = 0 // as for root
+		}
+		if why != 0 {
+			_ = c.Send(p.Request, &proto.Refused{Why: why, Text: "refused by the test"}, nil)
+			continue
+		}
+		parent, file, err := proto.Pair()
+		if err != nil {
+			w.t.Error(err)
+			return
+		}
+		_ = parent.Send(0, &proto.Hello{Version: proto.Version, Login: m.Login}, nil)
+		child, err := proto.NewConn(file)
+		if err != nil {
+			w.t.Error(err)
+			return
+		}
+		w.helpers.Go(func() { w.helper(m.Role, m.Login, child) })
+		_ = c.Send(p.Request, &proto.Started{PID: 1}, parent.File()) // the runner may be gone
+		parent.Close()
+	}
+}
+
+// helper stands in for dma-forward, dma-local and dma-remote.
+func (w *world) helper(role proto.Role, login string, c *proto.Conn) {
+	defer c.Close()
+	if _, err := c.RecvHello(); err != nil {
+		return
+	}
+	w.mu.Lock()
+	hijack := w.hijack
+	w.mu.Unlock()
+	if hijack != nil && hijack(role, login, c) {
+		return
+	}
+	_ = c.Send(0, &proto.Hello{Version: proto.Version}, nil)
+	for {
+		p, err := c.Recv(0, proto.TypeExpand, proto.TypeDeliver, proto.TypeSend)
+		if err != nil {
+			return
+		}
+		w.mu.Lock()
+		die, babble := w.dieOnce[role], w.babble == role
+		delete(w.dieOnce, role)
+		w.mu.Unlock()
+		switch {
+		case die:
+			return
+		case babble:
+			_ = c.Send(p.Request+99, &proto.Result{Scope: proto.ScopeTarget, Outcome: outcome.Success("hm")}, nil)
+			continue
+		}
+		switch m := p.Message.(type) {
+		case *proto.Expand:
+			w.answerExpand(c, p.Request, login)
+		case *proto.Deliver:
+			w.answerDeliver(c, p, m)
+		case *proto.Send:
+			if !w.answerSend(c, p, m) {
+				return
+			}
+		}
+	}
+}
+
+func (w *world) answerExpand(c *proto.Conn, request uint32, login string) {
+	w.mu.Lock()
+	targets := slices.Clone(w.forwards[login])
+	w.mu.Unlock()
+	if len(targets) == 1 && targets[0].Kind == 0 {
+		_ = c.Send(request, &proto.Fail{Outcome: outcome.Defer("4.3.5", "%s", targets[0].Address)}, nil)
+		return
+	}
+	for i := range targets {
+		_ = c.Send(request, &targets[i], nil)
+	}
+	_ = c.Send(request, &proto.End{Count: uint32(len(targets))}, nil)
+}
+
+func (w *world) answerDeliver(c *proto.Conn, p proto.Packet, m *proto.Deliver) {
+	text, err := io.ReadAll(p.File)
+	p.File.Close()
+	if err != nil || int64(len(text)) != m.Size {
+		w.t.Errorf("message of %d bytes, said to be %d: %v", len(text), m.Size, err)
+	}
+	r := &proto.Result{Scope: proto.ScopeTarget, Outcome: outcome.Success("ok")}
+	w.mu.Lock()
+	deliver := w.deliver
+	w.mu.Unlock()
+	if deliver != nil {
+		r = deliver(m, string(text))
+	}
+	w.mu.Lock()
+	if r.Outcome.Class == outcome.Done {
+		w.got = append(w.got, fmt.Sprintf("%d %s", m.Kind, m.Recipient))
+	}
+	w.mu.Unlock()
+	_ = c.Send(p.Request, r, nil)
+}
+
+func (w *world) answerSend(c *proto.Conn, p proto.Packet, m *proto.Send) bool {
+	p.File.Close()
+	var rcpts []string
+	for range m.Recipients {
+		q, err := c.Recv(5*time.Second, proto.TypeRcpt)
+		if err != nil {
+			return false
+		}
+		rcpts = append(rcpts, q.Message.(*proto.Rcpt).Address)
+	}
+	w.mu.Lock()
+	w.sends = append(w.sends, m)
+	w.sent = append(w.sent, rcpts...)
+	send := w.send
+	w.mu.Unlock()
+	var results []*proto.Result
+	if send != nil {
+		results = send(m, rcpts)
+	} else {
+		for range rcpts {
+			results = append(results, &proto.Result{Scope: proto.ScopeTarget, Outcome: outcome.Success("ok")})
+		}
+	}
+	for i, r := range results {
+		r.Index = uint32(i)
+		if r.Outcome.Class == outcome.Done {
+			w.mu.Lock()
+			w.got = append(w.got, "R "+rcpts[i])
+			w.mu.Unlock()
+		}
+		if c.Send(p.Request, r, nil) != nil {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,320 @@
+package schedule
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"dma/common/mailaddr"
+	"dma/common/outcome"
+	"dma/dma-queue/internal/queue"
+	"dma/dma-queue/internal/spool"
+	"dma/proto"
+)
+
+// pump starts jobs as long as lanes have work and room, a job a lane in turn, so
+// that no destination waits for another's queue.
+func (s *Scheduler) pump() {
+	for len(s.ready) > 0 && s.fatal == nil {
+		l := s.ready[0]
+		s.ready = s.ready[1:]
+		l.ready = false
+		if l.jobs >= l.window || len(l.queue) == 0 || l.down(s.now()) {
+			continue // comes back when something has ended
+		}
+		w := s.workerFor(l)
+		if w == nil {
+			s.starved[l] = true // comes back when a worker has room
+			continue
+		}
+		s.start(l, w, l.dequeue())
+		s.markReady(l)
+	}
+}
+
+// retryStarved lets lanes try again that found no worker.
+func (s *Scheduler) retryStarved() {
+	for l := range s.starved {
+		delete(s.starved, l)
+		s.markReady(l)
+	}
+}
+
+// start gives w what r has for lane l. A remote job takes the recipients that
+// get the same bytes; if there are others, r waits again, in front.
+func (s *Scheduler) start(l *lane, w *worker, r *ref) {
+	m := s.load(r)
+	if m == nil || m.bouncing {
+		return // who ends that routes it anew
+	}
+	var mine []int
+	more := false
+	for i := range m.Targets {
+		t := &m.Targets[i]
+		key, ok := s.site.laneOf(t)
+		if t.State != queue.Open || m.flying[i] || !ok || key != l.key || !s.due(t) {
+			continue
+		}
+		switch {
+		case len(mine) == 0:
+			mine = append(mine, i)
+		case t.Kind == queue.Remote && len(mine) < proto.MaxRecipients && slices.Equal(t.Chain, m.Targets[mine[0]].Chain):
+			mine = append(mine, i)
+		default:
+			more = true
+		}
+	}
+	if more {
+		l.requeue(r)
+	}
+	if len(mine) == 0 {
+		s.settle(r)
+		return
+	}
+	s.requests++
+	j := &job{request: s.requests, worker: w, lane: l, ref: r, targets: mine, answered: make([]bool, len(mine)), deadline: s.now().Add(l.key.deadline())}
+	for _, i := range mine {
+		m.flying[i] = true
+		if m.Targets[i].Kind != queue.User {
+			s.log.Message(string(m.ID)).Trying(m.Targets[i].Address)
+		}
+	}
+	j.send = s.request(j, m)
+	m.jobs++
+	l.jobs++
+	w.jobs[j.request] = j
+	w.out <- j // has room for all jobs of a worker
+}
+
+// due reports whether an open target may be tried: its own time has come, or it
+// only waits for its destination.
+func (s *Scheduler) due(t *queue.Target) bool {
+	return t.Blocked || !t.Next.After(s.now()) || t.Next.After(s.horizon())
+}
+
+// horizon is later than any time to wait for: what has a later one got it before
+// the clock was set back (RULES F4).
+func (s *Scheduler) horizon() time.Time { return s.now().Add(2 * s.site.Backoff.Max) }
+
+// request makes the function that writes j. It copies what it needs: it runs in
+// another goroutine.
+func (s *Scheduler) request(j *job, m *message) func(*proto.Conn) error {
+	t := m.Targets[j.targets[0]]
+	id, sender, size := m.ID, m.Sender, m.Size
+	switch t.Kind {
+	case queue.User:
+		return func(c *proto.Conn) error { return c.Send(j.request, &proto.Expand{}, nil) }
+	case queue.Remote:
+		send := &proto.Send{Domain: j.lane.key.name, Sender: sender, DeliveredTo: t.Chain, Size: size, Recipients: uint32(len(j.targets)), ID: string(id)}
+		addresses := make([]string, len(j.targets))
+		for k, i := range j.targets {
+			addresses[k] = m.Targets[i].Address
+		}
+		return func(c *proto.Conn) error {
+			if err := s.sendFile(c, j.request, id, send); err != nil {
+				return err
+			}
+			for k, a := range addresses {
+				if err := c.Send(j.request, &proto.Rcpt{Index: uint32(k), Address: a}, nil); err != nil {
+					return err
+				}
+			}
+			return nil
+		}
+	}
+	d := &proto.Deliver{
+		Kind: proto.TargetMailbox, Token: t.Token, Sender: sender, Recipient: t.Address, Original: t.Original,
+		DeliveredTo: t.Chain, Size: size,
+	}
+	if t.Kind == queue.Command {
+		d.Kind = proto.TargetCommand
+	}
+	if !slices.Contains(t.Chain, t.Address) && len(t.Chain) < proto.MaxChain {
+		d.DeliveredTo = append([]string{t.Address}, t.Chain...)
+	}
+	return func(c *proto.Conn) error { return s.sendFile(c, j.request, id, d) }
+}
+
+// sendFile sends a message with the file of id, opened anew.
+func (s *Scheduler) sendFile(c *proto.Conn, request uint32, id spool.ID, m proto.Message) error {
+	f, err := s.queue.OpenMessage(id)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errOpen, err)
+	}
+	defer f.Close()
+	return c.Send(request, m, f)
+}
+
+// workerAnswered takes one answer. One that fits no request ends the worker.
+func (s *Scheduler) workerAnswered(w *worker, p proto.Packet) {
+	j := w.jobs[p.Request]
+	if j == nil || !j.sent.Load() {
+		s.workerEnded(w, fmt.Errorf("%w: answer to request %d, which was not made", proto.ErrProtocol, p.Request))
+		return
+	}
+	switch m := p.Message.(type) {
+	case *proto.Target:
+		if j.entries = append(j.entries, *m); len(j.entries) > proto.MaxRecipients {
+			s.workerEnded(w, fmt.Errorf("%w: more targets than a .forward may have", proto.ErrProtocol))
+		}
+	case *proto.End:
+		if int(m.Count) != len(j.entries) {
+			s.workerEnded(w, fmt.Errorf("%w: %d targets announced, %d sent", proto.ErrProtocol, m.Count, len(j.entries)))
+			return
+		}
+		s.jobExpanded(j, j.entries)
+	case *proto.Fail:
+		s.jobDone(j, proto.ScopeDestination, outcome.Defer("4.3.0", "%s", m.Outcome.Text))
+	case *proto.Result:
+		s.jobResult(j, m)
+	}
+}
+
+func (s *Scheduler) jobResult(j *job, m *proto.Result) {
+	if int(m.Index) >= len(j.targets) || j.answered[m.Index] {
+		s.workerEnded(j.worker, fmt.Errorf("%w: result for recipient %d, which is not expected", proto.ErrProtocol, m.Index))
+		return
+	}
+	j.answered[m.Index] = true
+	s.apply(j, j.targets[m.Index], m.Scope, m.Outcome, m.Remote)
+	if !slices.Contains(j.answered, false) {
+		s.endJob(j)
+	}
+}
+
+// jobDone gives all targets of j that have no result yet the same one.
+func (s *Scheduler) jobDone(j *job, scope proto.Scope, o outcome.Outcome) {
+	for k, i := range j.targets {
+		if !j.answered[k] {
+			j.answered[k] = true
+			s.apply(j, i, scope, o, "")
+		}
+	}
+	s.endJob(j)
+}
+
+// jobCrashed is for a job whose helper is gone without an answer. The first time
+// that happens to a message it is simply tried again: somebody killed a process.
+// A message that takes helpers down with it waits like any other deferral.
+func (s *Scheduler) jobCrashed(j *job) {
+	m := j.ref.msg
+	scope := scopeHelper
+	if !j.worker.greeted {
+		scope = proto.ScopeDestination // it cannot work at all
+	}
+	if m.crashes++; m.crashes > 1 {
+		s.jobDone(j, scope, outcome.Defer("4.3.0", "the program that delivers it (%s) ended without an answer", j.worker.key.role))
+		return
+	}
+	s.endJob(j)
+}
+
+// scopeHelper is the scope of a deferral that says nothing about the destination.
+const scopeHelper proto.Scope = 0
+
+// jobLost is for a job whose message file cannot be opened.
+func (s *Scheduler) jobLost(j *job, err error) {
+	if _, mine := j.worker.jobs[j.request]; mine {
+		s.jobDone(j, scopeHelper, outcome.Defer("4.3.0", "%v", err))
+	}
+}
+
+// jobNoUser is for a login that does not exist or may have no mail. If the
+// submitter wrote it, that is final; if an alias or a .forward did, somebody
+// mistyped it there, and the sender cannot help that: the mail waits.
+func (s *Scheduler) jobNoUser(j *job) {
+	t := &j.ref.msg.Targets[j.targets[0]]
+	original := t.Original
+	if a, err := mailaddr.Parse(original); err == nil {
+		original = a.Local
+	}
+	if original == t.Login {
+		s.jobDone(j, proto.ScopeTarget, outcome.Fail("5.1.1", "no user %q here", t.Login))
+		return
+	}
+	s.jobDone(j, proto.ScopeTarget, outcome.Defer("4.1.1", "%s is forwarded to %q, and there is no such user; correct the alias or .forward", t.Original, t.Login))
+}
+
+// jobExpanded puts what a .forward says in place of the user.
+func (s *Scheduler) jobExpanded(j *job, entries []proto.Target) {
+	i := j.targets[0]
+	j.answered[0] = true
+	o := s.site.Expand.Begin(j.ref.msg.Message).Forwarded(i, entries)
+	if o.Class != 0 {
+		s.apply(j, i, proto.ScopeTarget, o, "")
+	} else {
+		s.laneWorked(j.lane)
+	}
+	s.endJob(j)
+}
+
+// apply is what an outcome does to target i.
+func (s *Scheduler) apply(j *job, i int, scope proto.Scope, o outcome.Outcome, remote string) {
+	m := j.ref.msg
+	t := &m.Targets[i]
+	log := s.log.Message(string(m.ID))
+	t.Outcome, t.Remote, t.Blocked = o, remote, false
+	m.Touch(i)
+	switch {
+	case o.Class == outcome.Done:
+		t.State = queue.Done
+		s.laneWorked(j.lane)
+		log.Delivered(t.Address, strings.TrimSpace(remote+" "+o.Text))
+		return
+	case o.Class == outcome.Failed:
+		t.State = queue.Failed
+		s.laneWorked(j.lane) // it answers, if only to say no
+		log.Failed(t.Address, o.Text)
+		return
+	case scope == proto.ScopeStale:
+		if user := s.site.Expand.Stale(m.Message, i, m.flying); user >= 0 {
+			u := &m.Targets[user]
+			u.Outcome, u.Tries = o, u.Tries+1
+			// Once at once, since somebody has just edited the file; then like any other.
+			if u.Tries > 1 {
+				u.Next = s.now().Add(s.site.Backoff.wait(u.Tries-1, s.rand))
+			}
+			log.Deferred(t.Address, o.Text, s.now())
+			return
+		}
+	case scope == proto.ScopeDestination:
+		s.laneFailed(j.lane, o)
+		t.Blocked = true
+	case scope == proto.ScopeTarget:
+		s.laneWorked(j.lane)
+	}
+	t.Tries++
+	t.Next = s.now().Add(s.site.Backoff.wait(t.Tries, s.rand))
+	if t.Blocked {
+		t.Next = j.lane.until
+	}
+	s.deferred(m, t)
+}
+
+func (s *Scheduler) deferred(m *message, t *queue.Target) {
+	log := s.log.Message(string(m.ID))
+	if t.Kind == queue.Remote {
+		log.Deferred(t.Address, t.Outcome.Text, t.Next)
+		return
+	}
+	log.LocalDeferred(t.Address, t.Outcome.Text)
+}
+
+// endJob takes j out of all tables and lets its message go on.
+func (s *Scheduler) endJob(j *job) {
+	w, m := j.worker, j.ref.msg
+	if _, mine := w.jobs[j.request]; !mine {
+		return
+	}
+	delete(w.jobs, j.request)
+	w.idle = s.now()
+	j.lane.jobs--
+	m.jobs--
+	for _, i := range j.targets {
+		delete(m.flying, i)
+	}
+	s.markReady(j.lane)
+	s.retryStarved()
+	s.route(j.ref)
+}

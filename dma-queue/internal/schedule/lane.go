@@ -1,0 +1,181 @@
+package schedule
+
+import (
+	"slices"
+	"time"
+
+	"dma/common/outcome"
+	"dma/dma-queue/internal/queue"
+	"dma/proto"
+)
+
+// Limits of concurrency (DESIGN 6, RULES B7).
+const (
+	smarthostJobs = 20 // messages under way to the smarthost, each on a connection
+	domainJobs    = 2  // messages under way to the hosts of any other domain
+	userCommands  = 2  // commands of one user running at a time
+	mailboxJobs   = 50 // messages handed to the one worker of a mailbox, which may share a sync
+	forwardJobs   = 10 // questions handed to the one dma-forward of a user
+	localWorkers  = 20 // processes for local delivery at a time
+	remoteJobs    = 60 // messages under way in dma-remote
+)
+
+// laneKey is a destination: what fails together and is tried together.
+type laneKey struct {
+	role proto.Role
+	name string // a login, a domain, or empty for the smarthost
+}
+
+// A lane is the way to one destination. Messages wait in it by reference only.
+type lane struct {
+	key    laneKey
+	queue  []*ref
+	waits  map[*ref]bool // those in queue
+	jobs   int           // under way
+	window int           // how many may be
+
+	fails  int             // failures of the destination in a row
+	until  time.Time       // down until then
+	reason outcome.Outcome // of the last failure
+	ready  bool            // is in Scheduler.ready
+}
+
+func (k laneKey) limit() int {
+	switch {
+	case k.role == proto.RoleForward:
+		return forwardJobs
+	case k.role == proto.RoleMailbox:
+		return mailboxJobs
+	case k.role == proto.RoleUser:
+		return userCommands
+	case k.name == "":
+		return smarthostJobs
+	}
+	return domainJobs
+}
+
+// perWorker is how many jobs one process of the lane takes at a time. A command
+// worker runs one command; dma-remote serves all lanes together.
+func (k laneKey) perWorker() int {
+	switch k.role {
+	case proto.RoleUser:
+		return 1
+	case proto.RoleRemote:
+		return remoteJobs
+	}
+	return k.limit()
+}
+
+// workerKey is the kind of process that serves the lane.
+func (k laneKey) workerKey() laneKey {
+	if k.role == proto.RoleRemote {
+		return laneKey{role: proto.RoleRemote}
+	}
+	return k
+}
+
+// laneOf is the lane that target t takes; ok is false for one that no helper
+// is needed for.
+func (c *Site) laneOf(t *queue.Target) (key laneKey, ok bool) {
+	switch t.Kind {
+	case queue.User:
+		return laneKey{proto.RoleForward, t.Login}, true
+	case queue.Mailbox:
+		return laneKey{proto.RoleMailbox, t.Login}, true
+	case queue.Command:
+		return laneKey{proto.RoleUser, t.Login}, true
+	case queue.Remote:
+		return laneKey{proto.RoleRemote, c.Route(t.Address)}, true
+	}
+	return laneKey{}, false
+}
+
+// lane finds or makes the lane of key. An unknown destination is tried with one
+// job, and each success allows one more: a dead one costs a single attempt.
+func (s *Scheduler) lane(key laneKey) *lane {
+	l := s.lanes[key]
+	if l == nil {
+		l = &lane{key: key, window: 1, waits: make(map[*ref]bool)}
+		if key.role != proto.RoleRemote {
+			l.window = key.limit() // nothing is far away: all at once costs little
+		}
+		s.lanes[key] = l
+	}
+	return l
+}
+
+func (l *lane) down(now time.Time) bool { return l.until.After(now) }
+
+// enqueue lets r wait in l, if it does not already.
+func (s *Scheduler) enqueue(l *lane, r *ref) {
+	if l.waits[r] {
+		return
+	}
+	l.queue = append(l.queue, r)
+	l.waits[r] = true
+	r.in = append(r.in, l)
+	s.markReady(l)
+}
+
+// requeue lets r, which was the first in l, be that again.
+func (l *lane) requeue(r *ref) {
+	l.queue = slices.Insert(l.queue, 0, r)
+	l.waits[r] = true
+	r.in = append(r.in, l)
+}
+
+// dequeue takes the first one waiting out of l.
+func (l *lane) dequeue() *ref {
+	r := l.queue[0]
+	l.queue[0] = nil
+	l.queue = l.queue[1:]
+	delete(l.waits, r)
+	r.in = slices.DeleteFunc(r.in, func(o *lane) bool { return o == l })
+	return r
+}
+
+func (s *Scheduler) markReady(l *lane) {
+	if !l.ready && len(l.queue) > 0 && l.jobs < l.window && !l.down(s.now()) {
+		l.ready = true
+		s.ready = append(s.ready, l)
+	}
+}
+
+// laneFailed says that the destination itself does not work. Jobs that were
+// under way together fail together, and count once.
+func (s *Scheduler) laneFailed(l *lane, o outcome.Outcome) {
+	if l.down(s.now()) {
+		return
+	}
+	l.fails++
+	l.reason = o
+	l.until = s.now().Add(s.site.Backoff.wait(l.fails, s.rand))
+	l.window = 1 // one probe when the time has come
+	s.fallen = append(s.fallen, l)
+}
+
+// laneWorked says that the destination works.
+func (s *Scheduler) laneWorked(l *lane) {
+	l.fails, l.until, l.reason = 0, time.Time{}, outcome.Outcome{}
+	l.window = min(l.window+1, l.key.limit())
+}
+
+// restFallen puts to rest what waits in memory for destinations that have gone down.
+func (s *Scheduler) restFallen() {
+	for _, l := range s.fallen {
+		for _, r := range slices.Clone(l.queue) {
+			s.settle(r)
+		}
+	}
+	s.fallen = nil
+}
+
+// dropIdleLanes forgets lanes that say nothing any more. One that has been down
+// and for which nobody waits may begin anew.
+func (s *Scheduler) dropIdleLanes() {
+	for k, l := range s.lanes {
+		if len(l.queue) == 0 && l.jobs == 0 && !l.down(s.now()) {
+			delete(s.lanes, k)
+		}
+	}
+}
