@@ -1,0 +1,275 @@
+//go:build system
+
+// Package system tests the suite as it is installed: with real accounts,
+// programs and sockets, on a copy of this machine that only the test sees.
+//
+// The test program runs three times. The first builds the suite and starts the
+// second in namespaces of its own (mounts, processes, network, names). The second
+// is process 1 there: it puts an overlay over the root file system, so that
+// whatever is installed or broken goes away with it, starts the third in it, and
+// collects orphans as init does. The third installs the suite with make install
+// and runs the tests. There is no network but loopback.
+package system
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	stageVariable = "DMA_SYSTEM_STAGE"
+	buildVariable = "DMA_SYSTEM_BUILD"
+)
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	var code int
+	var err error
+	switch os.Getenv(stageVariable) {
+	case "":
+		code, err = outside()
+	case "init":
+		code, err = asInit()
+	default:
+		if err = inside(); err == nil {
+			code = m.Run()
+			stopSuite()
+		}
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "system tests:", err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+// repository is where the module is.
+func repository() string {
+	wd, err := os.Getwd()
+	if err != nil {
+		panic(err)
+	}
+	return filepath.Dir(filepath.Dir(wd))
+}
+
+// outside builds everything and starts the next stage in namespaces.
+func outside() (int, error) {
+	if os.Getuid() != 0 {
+		return 1, errors.New("these tests need root")
+	}
+	build, err := os.MkdirTemp("/var/tmp", "dma-system-")
+	if err != nil {
+		return 1, err
+	}
+	defer os.RemoveAll(build)
+	if err := os.Chmod(build, 0o755); err != nil {
+		return 1, err
+	}
+	for _, args := range [][]string{
+		{"make", "-s", "-C", repository(), "all", "BUILD=" + build},
+		{"go", "build", "-C", repository(), "-o", build + "/sink", "./scripts/sink"},
+	} {
+		cmd := exec.Command(args[0], args[1:]...)
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return 1, fmt.Errorf("%s: %w\n%s", strings.Join(args, " "), err, out)
+		}
+	}
+	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	cmd.Env = append(os.Environ(), stageVariable+"=init", buildVariable+"="+build)
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC,
+		Pdeathsig:  syscall.SIGKILL,
+	}
+	return run(cmd)
+}
+
+func run(cmd *exec.Cmd) (int, error) {
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		return exit.ExitCode(), nil
+	}
+	return 0, err
+}
+
+// asInit makes the copy of the machine and is process 1 in it.
+func asInit() (int, error) {
+	if err := isolate(); err != nil {
+		return 1, err
+	}
+	for name, value := range map[string]string{stageVariable: "inside", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root"} {
+		if err := os.Setenv(name, value); err != nil {
+			return 1, err
+		}
+	}
+	self, err := os.StartProcess("/proc/self/exe", os.Args, &os.ProcAttr{Env: os.Environ(), Files: []*os.File{nil, os.Stdout, os.Stderr}})
+	if err != nil {
+		return 1, err
+	}
+	for {
+		var status syscall.WaitStatus
+		pid, err := syscall.Wait4(-1, &status, 0, nil)
+		switch {
+		case errors.Is(err, syscall.EINTR):
+		case err != nil:
+			return 1, err
+		case pid == self.Pid && status.Exited():
+			return status.ExitStatus(), nil
+		case pid == self.Pid:
+			return 1, fmt.Errorf("tests ended by %v", status.Signal())
+		}
+	}
+}
+
+// devices that the copy of the machine has.
+var devices = []string{"null", "zero", "full", "random", "urandom", "tty", "fuse"}
+
+func isolate() error {
+	wd, err := os.Getwd()
+	if err != nil {
+		return err
+	}
+	const top = "/mnt" // anything that is there
+	mounts := []struct {
+		source, target, kind string
+		flags                uintptr
+		data                 string
+	}{
+		{"none", "/", "", unix.MS_REC | unix.MS_PRIVATE, ""},
+		{"tmpfs", top, "tmpfs", 0, "mode=755"},
+		{"overlay", top + "/root", "overlay", 0, "lowerdir=/,upperdir=" + top + "/upper,workdir=" + top + "/work"},
+		{"proc", top + "/root/proc", "proc", 0, ""},
+		{"tmpfs", top + "/root/dev", "tmpfs", 0, "mode=755"},
+		{"tmpfs", top + "/root/tmp", "tmpfs", 0, "mode=1777"},
+		{"tmpfs", top + "/root/run", "tmpfs", 0, "mode=755"},
+	}
+	for _, m := range mounts {
+		if strings.HasSuffix(m.target, "/root") {
+			for _, d := range []string{"root", "upper", "work"} {
+				if err := os.Mkdir(top+"/"+d, 0o755); err != nil {
+					return err
+				}
+			}
+		}
+		if err := unix.Mount(m.source, m.target, m.kind, m.flags, m.data); err != nil {
+			return fmt.Errorf("mount %s: %w", m.target, err)
+		}
+	}
+	loops, err := filepath.Glob("/dev/loop*")
+	if err != nil {
+		return err
+	}
+	names := devices
+	for _, l := range loops {
+		names = append(names, filepath.Base(l))
+	}
+	for _, name := range names {
+		var st unix.Stat_t
+		if err := unix.Stat("/dev/"+name, &st); err != nil || st.Mode&unix.S_IFMT == unix.S_IFDIR {
+			continue
+		}
+		path := top + "/root/dev/" + name
+		if err := unix.Mknod(path, st.Mode, int(st.Rdev)); err != nil {
+			return fmt.Errorf("make %s: %w", path, err)
+		}
+		if err := os.Chmod(path, os.FileMode(st.Mode&0o777)); err != nil {
+			return err
+		}
+	}
+	if err := unix.Chroot(top + "/root"); err != nil {
+		return fmt.Errorf("chroot: %w", err)
+	}
+	if err := os.Chdir(wd); err != nil {
+		return err
+	}
+	if err := unix.Sethostname([]byte("client.example.net")); err != nil {
+		return err
+	}
+	return loopback()
+}
+
+// loopback brings up the one network interface there is.
+func loopback() error {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	request, err := unix.NewIfreq("lo")
+	if err != nil {
+		return err
+	}
+	request.SetUint16(unix.IFF_UP | unix.IFF_RUNNING)
+	if err := unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, request); err != nil {
+		return fmt.Errorf("bring up loopback: %w", err)
+	}
+	return nil
+}
+
+// users have a home, a shell and mail.
+var users = []string{"alice", "bob", "carol"}
+
+// inside installs the suite as the README says, on a machine with users.
+func inside() error {
+	files := map[string]string{
+		"/etc/hostname":      "client.example.net\n",
+		"/etc/mailname":      "client.example.net\n",
+		"/etc/hosts":         "127.0.0.1 localhost\n127.0.1.1 client.example.net client\n",
+		"/etc/resolv.conf":   "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n",
+		"/etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n",
+		"/etc/aliases":       "postmaster: root\nteam: alice, bob\n",
+	}
+	for path, text := range files {
+		_ = os.Remove(path) // may be a link
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			return err
+		}
+	}
+	var commands [][]string
+	for i, u := range users {
+		commands = append(commands, []string{"useradd", "-m", "-U", "-u", fmt.Sprint(5001 + i), "-s", "/bin/sh", u})
+	}
+	commands = append(commands,
+		[]string{"make", "-s", "-C", repository(), "install", "BUILD=" + os.Getenv(buildVariable)},
+		[]string{"make", "-s", "-C", repository(), "install", "BUILD=" + os.Getenv(buildVariable)}, // changes nothing
+	)
+	for _, args := range commands {
+		if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
+			return fmt.Errorf("%s: %w\n%s", strings.Join(args, " "), err, out)
+		}
+	}
+	return startLog()
+}
+
+// logDir is where everything that the suite logs is collected.
+const logDir = "/run/log"
+
+func startLog() error {
+	if err := os.Mkdir(logDir, 0o755); err != nil {
+		return err
+	}
+	cmd := exec.Command(os.Getenv(buildVariable)+"/sink", "-dir", logDir, "-log", "/dev/log", "-life", "1h")
+	cmd.Stderr = os.Stderr
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	for range 500 {
+		if _, err := os.Stat("/dev/log"); err == nil {
+			return nil
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return errors.New("no log collector")
+}
