@@ -99,7 +99,7 @@ func parse(t testing.TB, bounce string) parsed {
 	var kinds []string
 	for {
 		part, err := r.NextRawPart()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {

@@ -106,7 +106,7 @@ func (s *Server) serve(c *proto.Conn) error {
 		return nil // gone
 	}
 	p, err := c.Recv(clientTimeout, proto.TypeWake, proto.TypeFlush, proto.TypeList)
-	if err == io.EOF || err == nil && p.Message.Type() == proto.TypeWake {
+	if errors.Is(err, io.EOF) || err == nil && p.Message.Type() == proto.TypeWake {
 		return nil // done, and nobody waits for an answer
 	}
 	if err != nil {

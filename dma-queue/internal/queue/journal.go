@@ -47,6 +47,7 @@ var (
 
 type journalState struct {
 	exists  bool
+	first   int      // targets that it was made with: one with fewer was never complete
 	rewrite bool     // has a torn tail, or may not be on the disk as it was written: append nothing to it
 	size    int64    // now
 	base    int64    // of what a rewrite would write, about
@@ -101,7 +102,7 @@ func (q *Queue) Save(m *Message) error {
 func snapshot(m *Message) ([]byte, error) {
 	b := []byte(journalMagic)
 	b = spool.AppendRecord(b, recEnvelope, append([]string{
-		string(m.ID), num(m.Arrived.UnixMicro()), num(m.UID), m.Sender, num(m.Size), num(m.Sum), num(m.Hops),
+		string(m.ID), num(m.Arrived.UnixMicro()), num(m.UID), m.Sender, num(m.Size), num(m.Sum), num(m.Hops), num(len(m.Targets)),
 	}, m.Seen...)...)
 	for i := range m.Targets {
 		b = appendTarget(b, i, &m.Targets[i])
@@ -213,8 +214,8 @@ func readJournal(r io.Reader) (m *Message, torn bool, err error) {
 		}
 		b = rest
 	}
-	if m == nil || len(m.Targets) == 0 {
-		return nil, false, fmt.Errorf("%w: no envelope or no recipients", ErrJournal)
+	if m == nil || len(m.Targets) < m.journal.first {
+		return nil, false, fmt.Errorf("%w: no envelope or not all recipients", ErrJournal)
 	}
 	m.journal = journalState{exists: true, rewrite: torn, size: size, base: size, bounce: m.Bounce}
 	if size > compactOver { // or it would grow with every run that reads it
@@ -305,14 +306,16 @@ const (
 func (d *fieldReader) envelope() *Message {
 	return &Message{
 		ID: d.id(), Arrived: time.UnixMicro(d.num(0, maxTime)), UID: uint32(d.num(0, 1<<32-1)), Sender: d.str(proto.MaxAddress),
-		Size: d.num(0, 1<<50), Sum: uint32(d.num(0, 1<<32-1)), Hops: int(d.num(0, 1<<20)), Seen: d.rest(maxSeen),
+		Size: d.num(0, 1<<50), Sum: uint32(d.num(0, 1<<32-1)), Hops: int(d.num(0, 1<<20)),
+		journal: journalState{first: int(d.num(1, MaxTargetsEver))},
+		Seen:    d.rest(maxSeen),
 	}
 }
 
 func (d *fieldReader) target(m *Message) {
 	i := int(d.num(0, int64(min(len(m.Targets), MaxTargetsEver-1))))
 	t := Target{
-		Kind: Kind(d.num(1, int64(Remote))), State: State(d.num(1, int64(Dropped))), Parent: int(d.num(NoParent, int64(len(m.Targets)))),
+		Kind: Kind(d.num(1, int64(Remote))), State: State(d.num(1, int64(Dropped))), Parent: int(d.num(NoParent, int64(i)-1)),
 		Address: d.str(proto.MaxAddress), Login: d.str(proto.MaxLogin),
 		Token:    proto.Token{Index: uint16(d.num(0, 1<<16-1)), File: d.hash(), Entry: d.hash()},
 		Original: d.str(proto.MaxAddress), Tries: int(d.num(0, 1<<30)),

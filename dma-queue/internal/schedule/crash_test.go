@@ -25,8 +25,10 @@ func TestDoneIsWrittenWhileAnotherFlies(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	gate := make(chan struct{})
+	var begun atomic.Bool
 	w.deliver = func(d *proto.Deliver, _ string) *proto.Result {
 		if strings.HasPrefix(d.Recipient, "bob") {
+			begun.Store(true)
 			<-gate
 		}
 		return result(outcome.Success("ok"))
@@ -34,7 +36,7 @@ func TestDoneIsWrittenWhileAnotherFlies(t *testing.T) {
 	id := w.submit("carol@host.example", "team")
 	w.start()
 	w.eventually("alice's mail is written down", func() bool {
-		return len(w.got) == 1 && slices.Contains(w.dir("queue"), string(id)+".log")
+		return begun.Load() && len(w.got) == 1 && slices.Contains(w.dir("queue"), string(id)+".log")
 	})
 	w.s.post(func() { w.s.fatal = errStopped }) // the runner dies; bob's helper goes on
 	time.AfterFunc(100*time.Millisecond, func() { close(gate) })

@@ -199,15 +199,15 @@ func (s *Scheduler) jobDone(j *job, scope proto.Scope, o outcome.Outcome) {
 // A message that takes helpers down with it waits like any other deferral.
 func (s *Scheduler) jobCrashed(j *job) {
 	m := j.ref.msg
-	scope := scopeHelper
-	if !j.worker.greeted {
-		scope = proto.ScopeDestination // it cannot work at all
+	m.crashes++
+	switch why := outcome.Defer("4.3.0", "the program that delivers it (%s) ended without an answer", j.worker.key.role); {
+	case !j.worker.greeted && j.lane.stillborn:
+		s.jobDone(j, proto.ScopeDestination, why) // it cannot work at all
+	case m.crashes > 1:
+		s.jobDone(j, scopeHelper, why)
+	default:
+		s.endJob(j)
 	}
-	if m.crashes++; m.crashes > 1 {
-		s.jobDone(j, scope, outcome.Defer("4.3.0", "the program that delivers it (%s) ended without an answer", j.worker.key.role))
-		return
-	}
-	s.endJob(j)
 }
 
 // scopeHelper is the scope of a deferral that says nothing about the destination.

@@ -34,6 +34,8 @@ type lane struct {
 	jobs   int           // under way
 	window int           // how many may be
 
+	stillborn bool // the last helper for it died before it had said anything
+
 	fails  int             // failures of the destination in a row
 	until  time.Time       // down until then
 	reason outcome.Outcome // of the last failure
@@ -156,7 +158,7 @@ func (s *Scheduler) laneFailed(l *lane, o outcome.Outcome) {
 
 // laneWorked says that the destination works.
 func (s *Scheduler) laneWorked(l *lane) {
-	l.fails, l.until, l.reason = 0, time.Time{}, outcome.Outcome{}
+	l.fails, l.until, l.reason, l.stillborn = 0, time.Time{}, outcome.Outcome{}, false
 	l.window = min(l.window+1, l.key.limit())
 }
 

@@ -295,7 +295,7 @@ func (s *Scheduler) rest(r *ref) {
 		return
 	}
 	if m.Incoming() {
-		s.commit(r, func() { s.committed(r) })
+		s.commit(r, func() { s.settle(r) })
 		return
 	}
 	s.release(r)
@@ -354,22 +354,6 @@ func (s *Scheduler) restUntil(r *ref, m *queue.Message) {
 	var next time.Time
 	next, r.own = s.nextLook(r, m)
 	s.resting.wakeAt(r, next)
-}
-
-// committed is called when the journal of a new message is durable and its
-// submission gone.
-func (s *Scheduler) committed(r *ref) {
-	m := r.msg
-	if m.jobs == 0 && !m.Finished() && !s.hopeless(m.Message) && !s.moving(r) {
-		s.release(r)
-		return
-	}
-	s.settle(r)
-}
-
-// moving reports whether r waits in a lane that is not down.
-func (s *Scheduler) moving(r *ref) bool {
-	return slices.ContainsFunc(r.in, func(l *lane) bool { return !l.down(s.now()) }) && len(s.active) < maxActive
 }
 
 // finish removes a message of which everything is done.

@@ -259,11 +259,12 @@ func TestLanesAreForgotten(t *testing.T) {
 		}
 	})
 	w.advance(6 * time.Minute)
-	w.eventually("forgotten", func() bool {
-		n := 0
+	for n, end := 0, time.Now().Add(patience); n != 1; {
 		w.s.call(func() { n = len(w.s.lanes) })
-		return n == 1
-	})
+		if time.Now().After(end) {
+			t.Fatalf("%d lanes are left", n)
+		}
+	}
 	w.stop()
 }
 
@@ -293,6 +294,7 @@ func TestFlushThousands(t *testing.T) {
 			t.Fatal("the run has ended")
 		}
 		w.eventually("all tried", func() bool { return len(w.sent) == n*(try+1) })
+		w.eventuallyIdle()
 		open.Store(true)
 	}
 	w.finish()

@@ -221,8 +221,13 @@ func (s *Scheduler) workerEnded(w *worker, err error) {
 	if err != nil && (!errors.Is(err, io.EOF) || len(w.jobs) > 0) {
 		s.log.Problem(fmt.Sprintf("helper %s %s", w.key.role, w.key.name), err)
 	}
+	lanes := make(map[*lane]bool)
 	for _, j := range w.jobs {
+		lanes[j.lane] = true
 		s.jobCrashed(j)
+	}
+	for l := range lanes {
+		l.stillborn = !w.greeted
 	}
 }
 
