@@ -146,7 +146,10 @@ func (s *Scheduler) load(r *ref) *message {
 	if r.flush {
 		r.flush = false
 		for i := range r.msg.Targets {
-			r.msg.Targets[i].Next = time.Time{}
+			if t := &r.msg.Targets[i]; t.State == queue.Open && !t.Next.IsZero() {
+				t.Next = time.Time{}
+				r.msg.Touch(i) // it may have to rest once more before its turn comes
+			}
 		}
 	}
 	return r.msg

@@ -283,7 +283,10 @@ func TestFlushThousands(t *testing.T) {
 		}
 		return list
 	}
-	const n = 1000
+	n := 1000
+	if testing.Short() { // with the race detector
+		n = 300
+	}
 	w.queued(n, func(i int, m *queue.Message) {
 		m.Targets[0].Kind, m.Targets[0].Tries, m.Targets[0].Next = queue.Remote, 1, w.now().Add(time.Hour)
 		m.Targets[0].Address = fmt.Sprintf("u%d@remote.example", i)
