@@ -13,7 +13,6 @@ import (
 	"dma/common/durable"
 	"dma/common/outcome"
 	"dma/dma-queue/internal/queue"
-	"dma/dma-queue/internal/spool"
 	"dma/proto"
 )
 
@@ -478,24 +477,55 @@ func TestDamagedJournal(t *testing.T) {
 // Crash between the bounce and the closing of what it is about: one bounce.
 func TestBounceOnceAfterCrash(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	w.refuse["nobodyhere"] = proto.RefusedUnknown
-	w.submit("carol@host.example", "nobodyhere", "alice")
-	w.forwards["alice"] = []proto.Target{{Address: "unsafe"}}
-	w.forwards["carol"] = []proto.Target{{Address: "unsafe"}}
-	w.start()
-	w.eventually("bounce in the queue", func() bool { return len(w.bounces) == 1 && len(w.dir("queue")) == 4 && len(w.dir("incoming")) == 0 })
-	w.stop()
-	// Undo the closing: cut the journal of the original behind the bounce record.
-	var id spool.ID
+	for name, c := range map[string]struct {
+		damage string // suffix of the bounce's file that a crash cut off; "-" for none
+		made   int    // how often the bounce is made
+	}{
+		"whole":        {"-", 1},
+		"journal torn": {".log", 2},
+		"message torn": {"", 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.refuse["nobodyhere"] = proto.RefusedUnknown
+			w.submit("carol@host.example", "nobodyhere", "alice")
+			w.forwards["alice"] = []proto.Target{{Address: "unsafe"}}
+			w.forwards["carol"] = []proto.Target{{Address: "unsafe"}}
+			w.start()
+			w.eventually("bounce in the queue", func() bool { return len(w.bounces) == 1 && len(w.dir("queue")) == 4 && len(w.dir("incoming")) == 0 })
+			w.stop()
+			w.reopenFailed(w.bounces[0])
+			if c.damage != "-" {
+				if err := os.Truncate(w.root+"/queue/"+string(w.bounces[0].Message.ID)+c.damage, 3); err != nil {
+					t.Fatal(err)
+				}
+			}
+			clear(w.forwards)
+			w.start()
+			w.s.Flush()
+			w.finish()
+			if len(w.bounces) != c.made {
+				t.Errorf("%d bounces made", len(w.bounces))
+			}
+			if got, want := sorted(w.got), []string{"1 alice@host.example", "1 carol@host.example"}; !slices.Equal(got, want) {
+				t.Errorf("delivered %q, want %q", got, want)
+			}
+			w.empty()
+		})
+	}
+}
+
+// reopenFailed undoes the closing of what b is about, as if the crash had come before it.
+func (w *world) reopenFailed(b *Bounce) {
+	w.t.Helper()
 	q, err := queue.OpenQueue(w.root)
 	if err != nil {
-		t.Fatal(err)
+		w.t.Fatal(err)
 	}
-	id = w.bounces[0].Original.ID
-	m, err := q.Load(id)
+	m, err := q.Load(b.Original.ID)
 	if err != nil {
-		t.Fatal(err)
+		w.t.Fatal(err)
 	}
 	for i := range m.Targets {
 		if m.Targets[i].State == queue.Bounced {
@@ -503,21 +533,10 @@ func TestBounceOnceAfterCrash(t *testing.T) {
 			m.Touch(i)
 		}
 	}
-	m.Bounce = w.bounces[0].Message.ID
+	m.Bounce = b.Message.ID
 	if err := q.Save(m); err != nil {
-		t.Fatal(err)
+		w.t.Fatal(err)
 	}
-	clear(w.forwards)
-	w.start()
-	w.s.Flush()
-	w.finish()
-	if len(w.bounces) != 1 {
-		t.Errorf("%d bounces", len(w.bounces))
-	}
-	if got, want := sorted(w.got), []string{"1 alice@host.example", "1 carol@host.example"}; !slices.Equal(got, want) {
-		t.Errorf("delivered %q, want %q", got, want)
-	}
-	w.empty()
 }
 
 // A user whose command sleeps delays only that user (RULES B7).

@@ -3,6 +3,7 @@ package schedule
 import (
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"time"
 
@@ -35,12 +36,16 @@ func (s *Scheduler) recover() error {
 		damaged := errors.Is(err, queue.ErrJournal) || errors.Is(err, queue.ErrMessage)
 		switch {
 		case err == nil:
-			_, bounced := slices.BinarySearch(journaled, m.Bounce)
-			s.register(m, bounced)
+			var bounced bool
+			if bounced, err = s.bounceExists(m.Bounce, journaled); err == nil {
+				s.register(m, bounced)
+			}
 		case damaged && again:
 			err = s.queue.Discard(id)
 		case damaged:
 			s.setAside(id, err)
+			err = nil
+		case errors.Is(err, os.ErrNotExist) && !again: // a bounce that bounceExists removed
 			err = nil
 		case !again: // the others go on
 			r := &ref{id: id, index: -1}
@@ -53,6 +58,25 @@ func (s *Scheduler) recover() error {
 		}
 	}
 	return nil
+}
+
+// bounceExists reports whether the bounce that a journal announces is there and
+// whole. What a crash left of one is removed: it is made again.
+func (s *Scheduler) bounceExists(id spool.ID, journaled []spool.ID) (bool, error) {
+	if _, found := slices.BinarySearch(journaled, id); !found {
+		return false, nil
+	}
+	m, err := s.queue.Load(id)
+	if err == nil {
+		err = s.queue.Verify(m)
+	}
+	switch {
+	case errors.Is(err, queue.ErrJournal), errors.Is(err, queue.ErrMessage):
+		return false, s.queue.Discard(id)
+	case errors.Is(err, os.ErrNotExist):
+		return false, nil
+	}
+	return true, nil // if it cannot be read just now, it is tried again like any other
 }
 
 // register puts a message that was loaded to rest. bounced says that the bounce
