@@ -229,18 +229,16 @@ func readJournal(r io.Reader) (m *Message, torn bool, err error) {
 }
 
 // laterRecord reports whether a whole record follows the bad one that b starts
-// with: then it is damage, not the end of an interrupted write.
+// with: then it is damage, not the end of an interrupted write. It looks at every
+// byte, as the line end of the bad one may be what is damaged. No address or text
+// has a line end in it, so none can look like a record.
 func laterRecord(b []byte) bool {
-	for {
-		i := bytes.IndexByte(b, '\n')
-		if i < 0 {
-			return false
-		}
-		b = b[i+1:]
-		if _, _, _, err := spool.NextRecord(b); err == nil {
+	for i := 1; i < len(b); i++ {
+		if _, _, _, err := spool.NextRecord(b[i:]); err == nil {
 			return true
 		}
 	}
+	return false
 }
 
 // fieldReader takes the fields of a record in order; anything out of bounds
