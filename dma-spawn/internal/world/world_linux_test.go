@@ -21,6 +21,11 @@ func TestMain(m *testing.M) {
 		runtime.LockOSThread()
 		_ = priv.InheritNothing() // what whoever runs the tests left open
 		soil(os.Args[2])
+		// glibc's posix_spawn, which make uses, leaves the C library's own signals
+		// ignored. Go uses one of them until here.
+		for sig := 32; sig <= 34; sig++ {
+			sigaction(sig, new(action), nil)
+		}
 		env := []string{}
 		if os.Args[2] == "environment" {
 			env = append(env, "TZ=")
