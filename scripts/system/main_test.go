@@ -152,7 +152,6 @@ func isolate() error {
 		{"overlay", top + "/root", "overlay", 0, "lowerdir=/,upperdir=" + top + "/upper,workdir=" + top + "/work"},
 		{"proc", top + "/root/proc", "proc", 0, ""},
 		{"tmpfs", top + "/root/dev", "tmpfs", 0, "mode=755"},
-		{"tmpfs", top + "/root/tmp", "tmpfs", 0, "mode=1777"},
 		{"tmpfs", top + "/root/run", "tmpfs", 0, "mode=755"},
 	}
 	for _, m := range mounts {
