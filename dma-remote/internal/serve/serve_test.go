@@ -145,12 +145,12 @@ func TestServe(t *testing.T) {
 	if got != want {
 		t.Errorf("results:\n%s\nwant:\n%s", got, want)
 	}
-	if want := "d.example|s@x|good bad down|Delivered-To: a@x\nDelivered-To: b@x\nhi\n"; len(d.seen) != 1 || d.seen[0] != want {
-		t.Errorf("delivered %q, want %q", d.seen, want)
-	}
 	r.conn.Close()
 	if err := r.ended(); err != nil {
 		t.Errorf("Run: %v", err)
+	}
+	if want := "d.example|s@x|good bad down|Delivered-To: a@x\nDelivered-To: b@x\nhi\n"; len(d.seen) != 1 || d.seen[0] != want {
+		t.Errorf("delivered %q, want %q", d.seen, want)
 	}
 }
 
