@@ -35,7 +35,7 @@ const patience = time.Minute
 // These tests wait more than they work.
 func TestMain(m *testing.M) {
 	flag.Parse()
-	if err := flag.Set("test.parallel", "24"); err != nil {
+	if err := flag.Set("test.parallel", "60"); err != nil {
 		panic(err)
 	}
 	os.Exit(m.Run())
@@ -286,6 +286,40 @@ func (w *world) submit(sender string, rcpts ...string) spool.ID {
 		w.t.Fatal(err)
 	}
 	return id
+}
+
+// submitMany is submit n times, without the syncs.
+func (w *world) submitMany(n int, rcpts ...string) {
+	w.t.Helper()
+	first := w.submit("carol@host.example", rcpts...)
+	text, err := os.ReadFile(filepath.Join(w.root, "incoming", string(first)))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for range n - 1 {
+		id, err := spool.NewID(w.now(), rand.Reader)
+		if err == nil {
+			err = os.WriteFile(filepath.Join(w.root, "incoming", string(id)), text, 0o600)
+		}
+		if err != nil {
+			w.t.Fatal(err)
+		}
+	}
+}
+
+// looksLater waits until trouble with incoming has come to the loop.
+func (w *world) looksLater() {
+	w.t.Helper()
+	for end := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+		later := false
+		w.s.call(func() { later = !w.s.lookAt.IsZero() })
+		if later {
+			return
+		}
+		if time.Now().After(end) {
+			w.t.Fatal("there is no trouble")
+		}
+	}
 }
 
 // pick is package pickup without the header.

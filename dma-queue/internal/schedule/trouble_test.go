@@ -34,6 +34,7 @@ func TestPickIsTriedAgain(t *testing.T) {
 	w.submit("carol@host.example", "alice")
 	w.start()
 	w.eventually("first try", func() bool { return tries.Load() == 1 })
+	w.looksLater()
 	select {
 	case err := <-w.ended:
 		t.Fatal("ended with mail waiting: ", err)
@@ -44,6 +45,7 @@ func TestPickIsTriedAgain(t *testing.T) {
 	}
 	w.advance(2 * time.Minute)
 	w.eventually("second try", func() bool { return tries.Load() == 2 })
+	w.looksLater()
 	w.advance(10 * time.Minute)
 	w.finish()
 	if !slices.Equal(w.got, []string{"1 alice@host.example"}) {
@@ -67,8 +69,7 @@ func TestScanIsTriedAgain(t *testing.T) {
 			return nil
 		}
 	})
-	w.eventually("failure", func() bool { return failed })
-	time.Sleep(100 * time.Millisecond)
+	w.looksLater()
 	w.advance(2 * time.Minute)
 	w.finish()
 	if !slices.Equal(w.got, []string{"1 alice@host.example"}) {
@@ -145,9 +146,7 @@ func TestFullMemoryFullDisk(t *testing.T) {
 		return nil
 	}
 	w.mu.Unlock()
-	for i := range maxActive + 10 {
-		w.submit("carol@host.example", fmt.Sprintf("u%d@remote.example", i))
-	}
+	w.submitMany(maxActive+10, "x@remote.example")
 	w.s.Wake()
 	w.eventually("memory is full", func() bool { return len(w.sent) == maxActive+1 })
 	w.eventuallyIdle()
@@ -181,6 +180,54 @@ func TestFullMemoryFullDisk(t *testing.T) {
 		}
 	}
 	t.Error("stuck")
+}
+
+// Messages that are to make room but cannot be written down are not tried again
+// at every turn.
+func TestFullDiskIsQuiet(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	gate := make(chan struct{})
+	w.deliver = func(*proto.Deliver, string) *proto.Result {
+		<-gate
+		return result(outcome.Success("ok"))
+	}
+	tries := 0
+	w.fault = func(s durable.Step, name string) error {
+		if s == durable.StepCreate && strings.HasSuffix(name, ".log") {
+			tries++
+			return syscall.ENOSPC
+		}
+		return nil
+	}
+	w.forwards["slow"] = []proto.Target{{Kind: proto.TargetCommand, Token: proto.Token{Entry: [32]byte{9}}}}
+	w.submitMany(maxActive+10, "slow")
+	w.start()
+	w.eventually("no room", func() bool { return tries > maxActive/2 })
+	for end := time.Now().Add(time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		w.s.call(func() {}) // events, as in a busy queue
+	}
+	w.mu.Lock()
+	if tries > 2*maxActive {
+		t.Errorf("%d tries to write to a full disk", tries)
+	}
+	w.fault = nil
+	w.mu.Unlock()
+	close(gate)
+	for done := false; !done; {
+		select {
+		case err := <-w.ended:
+			if err != nil {
+				t.Fatal(err)
+			}
+			done = true
+		case <-time.After(200 * time.Millisecond):
+			if len(w.dir("queue"))+len(w.dir("incoming")) > 0 && w.idle() {
+				w.advance(2 * retryDisk)
+			}
+		}
+	}
+	w.empty()
 }
 
 // What the alias file put off goes on when the file is right, without a wake.
@@ -273,7 +320,9 @@ func TestFlushThousands(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	var open atomic.Bool
+	slow := make(chan struct{}) // until some have to rest once more before their turn comes
 	w.send = func(_ *proto.Send, rcpts []string) (list []*proto.Result) {
+		<-slow
 		for range rcpts {
 			if open.Load() {
 				list = append(list, result(outcome.Success("250 ok")))
@@ -283,7 +332,7 @@ func TestFlushThousands(t *testing.T) {
 		}
 		return list
 	}
-	n := 1000
+	n := 600
 	if testing.Short() { // with the race detector
 		n = 300
 	}
@@ -292,6 +341,7 @@ func TestFlushThousands(t *testing.T) {
 		m.Targets[0].Address = fmt.Sprintf("u%d@remote.example", i)
 	})
 	w.start()
+	time.AfterFunc(hurry+2*tick, func() { close(slow) })
 	for try := range 2 {
 		if !w.s.Flush() {
 			t.Fatal("the run has ended")
@@ -313,18 +363,15 @@ func TestNothingLeaks(t *testing.T) { // not parallel: it counts
 	w.start()
 	w.finish()
 	fds := countFDs(t)
-	for range 3 {
-		for i := range 5 {
-			w.submit("carol@host.example", "team", fmt.Sprintf("x@r%d.example", i))
-		}
-		w.dieOnce[proto.RoleMailbox] = true
-		w.babble = 0
-		w.start()
-		w.finish()
+	for i := range 10 {
+		w.submit("carol@host.example", "team", fmt.Sprintf("x@r%d.example", i))
 	}
+	w.dieOnce[proto.RoleMailbox] = true
+	w.start()
+	w.finish()
 	w.stopAt(5)
 	// A queue keeps its directories open for the life of the process.
-	if after := countFDs(t); after > fds+4*3 {
+	if after := countFDs(t); after > fds+2*3 {
 		t.Errorf("%d descriptors, %d before", after, fds)
 	}
 }
@@ -347,4 +394,49 @@ func countFDs(t *testing.T) int {
 		t.Fatal(err)
 	}
 	return len(entries)
+}
+
+// The phrases that people grep for (COMPAT 1).
+func TestLogLines(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.refuse["nobodyhere"] = proto.RefusedUnknown
+	var tries atomic.Int32
+	w.deliver = func(d *proto.Deliver, _ string) *proto.Result {
+		if strings.HasPrefix(d.Recipient, "bob") && tries.Add(1) == 1 {
+			return result(outcome.Defer("4.2.0", "mailbox locked"))
+		}
+		return result(outcome.Success("ok"))
+	}
+	w.send = func(*proto.Send, []string) []*proto.Result {
+		r := result(outcome.Success("250 ok"))
+		r.Remote = "mx.remote.example [192.0.2.1]"
+		return []*proto.Result{r}
+	}
+	id := string(w.submit("carol@host.example", "bob", "nobodyhere", "x@remote.example"))
+	w.start()
+	w.eventually("first tries", func() bool { return len(w.got) == 2 })
+	w.eventuallyIdle()
+	w.advance(10 * time.Minute)
+	w.finish()
+	tag := "dma[" + id + "]: "
+	for _, want := range []string{
+		tag + "<bob@host.example> trying delivery",
+		tag + "local delivery deferred: <bob@host.example>: mailbox locked",
+		tag + "<bob@host.example> delivery successful",
+		tag + `<x@remote.example> delivery successful detail="mx.remote.example [192.0.2.1] 250 ok"`,
+		tag + "<nobodyhere@host.example> delivery failed reason=",
+		tag + "delivery failed, bouncing as " + string(w.bounces[0].Message.ID) + " to=<nobodyhere@host.example>",
+		"dma[" + string(w.bounces[0].Message.ID) + "]: <carol@host.example> delivery successful",
+	} {
+		n := 0
+		for _, l := range w.lines {
+			if strings.HasPrefix(l, want) {
+				n++
+			}
+		}
+		if n == 0 || n > 2 {
+			t.Errorf("%d lines begin with %q", n, want)
+		}
+	}
 }

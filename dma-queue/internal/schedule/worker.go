@@ -129,7 +129,9 @@ func (s *Scheduler) readSpawn() {
 			s.post(func() { s.spawnGone(err) })
 			return
 		}
-		s.post(func() { s.spawnAnswered(p) })
+		if !s.call(func() { s.spawnAnswered(p) }) && p.File != nil {
+			p.File.Close() // too late: the helper is to end
+		}
 	}
 }
 
