@@ -160,6 +160,7 @@ func TestNullClient(t *testing.T) {
 		"alias to a mailbox":           {aliases: "root: \\bob\n", domain: "mail.example", to: "root", want: "bob@mail.example"},
 		"self":                         {aliases: "root: root\n", domain: "mail.example", to: "root", want: "root@mail.example"},
 		"star":                         {aliases: "*: bob\n", domain: "mail.example", to: "root", want: "root@mail.example"},
+		"as long as may be":            {domain: "mail.example", to: strings.Repeat("x", 987), want: strings.Repeat("x", 987) + "@mail.example"},
 		"what would be no login":       {domain: "mail.example", to: "a+b", want: "a+b@mail.example"},
 		"name, and the same spelt out": {domain: "mail.example", to: "alice alice@MAIL.example", want: "alice@mail.example"},
 	} {
@@ -170,6 +171,14 @@ func TestNullClient(t *testing.T) {
 				t.Errorf("%s, %+v; want %s", got, o, c.want)
 			}
 		})
+	}
+}
+
+// An address must fit into a journal and a message with its domain too.
+func TestTooLongWithDomain(t *testing.T) {
+	m := message(strings.Repeat("x", 988))
+	if o := resolve(nullClient(t, "", "mail.example").Begin(m)); o.Code != "5.1.3" || m.Targets[0].Kind != queue.Recipient {
+		t.Errorf("%+v", o)
 	}
 }
 
