@@ -168,3 +168,34 @@ func TestHelperIsReplaced(t *testing.T) {
 	w.finish()
 	w.empty()
 }
+
+// To make room for a worker, one of the same lane may be ended that is too old
+// for work. It must not come back with the new one: nothing would ever end it,
+// and the run with it.
+func TestEndedWorkerStaysAway(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.start()
+	w.s.call(func() {
+		key := laneKey{proto.RoleMailbox, "alice"}
+		for range localWorkers {
+			conn, file, err := proto.Pair()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			t.Cleanup(func() { file.Close() })
+			old := &worker{key: key, conn: conn, out: make(chan *job), asked: w.now().Add(-2 * workerLife), idle: w.now()}
+			w.s.workers[key] = append(w.s.workers[key], old)
+		}
+		if w.s.workerFor(w.s.lane(key)) == nil {
+			t.Error("no room was made")
+		}
+		for _, o := range w.s.workers[key] {
+			if o.finished {
+				t.Error("a worker that was ended is still listed")
+			}
+		}
+	})
+	w.finish()
+}

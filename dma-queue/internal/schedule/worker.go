@@ -90,7 +90,7 @@ func (s *Scheduler) workerFor(l *lane) *worker {
 	}
 	s.requests++
 	w := &worker{key: key, number: s.requests, out: make(chan *job, l.key.perWorker()), jobs: make(map[uint32]*job), asked: s.now()}
-	s.workers[key] = append(list, w)
+	s.workers[key] = append(s.workers[key], w) // not list: endIdleWorker may have shortened it
 	s.starting[w.number] = w
 	if err := s.spawn.Send(w.number, &proto.Start{Role: key.role, Login: key.name}, nil); err != nil {
 		s.spawnGone(err)
