@@ -95,6 +95,10 @@ func (in *Incoming) Commit() error {
 		in.Abort()
 		return err
 	}
+	// Unlocked by name, not by the close: a process that is just being forked, by
+	// whoever links this package, has the descriptor too until its exec, and the
+	// runner would take the submission for one that is still being written.
+	_ = flock(in.file.File(), unix.LOCK_UN)
 	if err = in.file.Close(); err != nil {
 		_ = in.dir.Remove(in.file.Name()) // safe on disk, but its sender hears that it failed
 	}

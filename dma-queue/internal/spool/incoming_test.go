@@ -294,6 +294,10 @@ func TestLock(t *testing.T) {
 	if TryLock(open()) {
 		t.Error("lock of a file that is being written")
 	}
+	// A child between fork and exec has all descriptors.
+	child, err := unix.Dup(int(in.file.File().Fd()))
+	must(t, err)
+	defer unix.Close(child)
 	must(t, in.SetEnvelope(plain))
 	must(t, in.Commit())
 	if !TryLock(open()) {
