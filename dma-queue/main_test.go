@@ -112,7 +112,7 @@ func dump(path string) (string, error) {
 		fmt.Fprintf(&b, "sender %q\n", m.Sender)
 	}
 	for _, s := range m.Recipients {
-		fmt.Fprintf(&b, "to %q\n", s)
+		fmt.Fprintf(&b, "to %q\n", s.Address)
 	}
 	for _, s := range m.Bad {
 		fmt.Fprintf(&b, "bad %q\n", s)

@@ -1,6 +1,9 @@
 package proto
 
-import "dma/common/outcome"
+import (
+	"dma/common/dsn"
+	"dma/common/outcome"
+)
 
 // Version is the version of this protocol. All programs of the suite are
 // installed together; a peer of another version is refused.
@@ -29,14 +32,26 @@ const (
 	TypeSend    Type = 31
 	TypeRcpt    Type = 32
 	TypeResult  Type = 33
+	TypeLog     Type = 34 // from any helper
+	TypeProbe   Type = 35 // to dma-remote; from a front end, too
+	TypeReport  Type = 36
 
 	// Front end and runner, over the control socket.
-	TypeWake  Type = 40
-	TypeFlush Type = 41
-	TypeList  Type = 42
-	TypeAck   Type = 43
-	TypeItem  Type = 44
-	TypeState Type = 45
+	TypeWake    Type = 40
+	TypeFlush   Type = 41
+	TypeList    Type = 42
+	TypeAck     Type = 43
+	TypeItem    Type = 44
+	TypeState   Type = 45
+	TypeShow    Type = 46
+	TypeContent Type = 47
+	TypeHold    Type = 48
+	TypeRelease Type = 49
+	TypeRemove  Type = 50
+	TypeWatch   Type = 51
+	TypeEvent   Type = 52
+	TypeVerify  Type = 53
+	TypeVerdict Type = 54
 )
 
 // Message is one of the message types below.
@@ -48,7 +63,7 @@ type Message interface {
 // Which types carry a descriptor. A message of these has exactly one, a message
 // of any other type none.
 func (t Type) carriesFile() bool {
-	return t == TypeStarted || t == TypeDeliver || t == TypeSend
+	return t == TypeStarted || t == TypeDeliver || t == TypeSend || t == TypeContent
 }
 
 // newMessage returns an empty message of type t, nil for an unknown type.
@@ -90,6 +105,30 @@ func newMessage(t Type) Message {
 		return new(Item)
 	case TypeState:
 		return new(State)
+	case TypeLog:
+		return new(Log)
+	case TypeProbe:
+		return new(Probe)
+	case TypeReport:
+		return new(Report)
+	case TypeShow:
+		return new(Show)
+	case TypeContent:
+		return new(Content)
+	case TypeHold:
+		return new(Hold)
+	case TypeRelease:
+		return new(Release)
+	case TypeRemove:
+		return new(Remove)
+	case TypeWatch:
+		return new(Watch)
+	case TypeEvent:
+		return new(Event)
+	case TypeVerify:
+		return new(Verify)
+	case TypeVerdict:
+		return new(Verdict)
 	}
 	return nil
 }
@@ -195,13 +234,13 @@ func (m *Refused) walk(w *wire) {
 // Expand asks dma-forward what the user's .forward says. Answered by any number
 // of Target and one End, or by Fail. No targets means the user's own mailbox.
 type Expand struct {
-	Extension string // what follows the + in user+ext; not used yet
+	Extension string // what follows the + in user+ext (RULES C6); may be empty
 }
 
 // Type of Expand.
 func (*Expand) Type() Type { return TypeExpand }
 
-func (m *Expand) walk(w *wire) { w.str(&m.Extension, 64) }
+func (m *Expand) walk(w *wire) { w.str(&m.Extension, MaxExtension) }
 
 // TargetKind tells the entries of a .forward apart.
 type TargetKind uint8
@@ -211,7 +250,11 @@ const (
 	TargetMailbox TargetKind = 1 // Address is a login; its mailbox, no expansion
 	TargetAddress TargetKind = 2 // Address is to be expanded on
 	TargetCommand TargetKind = 3 // Token says which; the text stays with the user
+	TargetFile    TargetKind = 4 // a file or a maildir: Token says which, too
 )
+
+// ByToken reports whether a target of this kind is known by its token alone.
+func (k TargetKind) ByToken() bool { return k == TargetCommand || k == TargetFile }
 
 // Token names an entry of a user's .forward without telling what it says
 // (RULES C7). dma-local acts only if file and entry still have these hashes.
@@ -230,15 +273,15 @@ func (t *Token) walk(w *wire) {
 // Target is one entry of a .forward.
 type Target struct {
 	Kind    TargetKind
-	Address string // empty for a command
-	Token   Token  // zero but for a command
+	Address string // empty for a command or a file
+	Token   Token  // zero but for these
 }
 
 // Type of Target.
 func (*Target) Type() Type { return TypeTarget }
 
 func (m *Target) walk(w *wire) {
-	w.enum((*uint8)(&m.Kind), uint8(TargetCommand))
+	w.enum((*uint8)(&m.Kind), uint8(TargetFile))
 	w.str(&m.Address, MaxAddress)
 	m.Token.walk(w)
 }
@@ -282,11 +325,12 @@ func (w *wire) outcome(o *outcome.Outcome) {
 // Deliver asks dma-local for one delivery; the message is its descriptor.
 // Answered by Result with index 0.
 type Deliver struct {
-	Kind        TargetKind // TargetMailbox or TargetCommand
-	Token       Token      // for a command
+	Kind        TargetKind // any but TargetAddress
+	Token       Token      // for a command or a file
 	Sender      string     // envelope sender, empty for the null sender
 	Recipient   string     // canonical recipient: login@host
 	Original    string     // recipient as it was submitted
+	Extension   string     // what follows the + in the recipient (RULES C6)
 	DeliveredTo []string   // Delivered-To fields to put in front, topmost first
 	Size        int64      // of the message, in bytes
 }
@@ -295,7 +339,7 @@ type Deliver struct {
 func (*Deliver) Type() Type { return TypeDeliver }
 
 func (m *Deliver) walk(w *wire) {
-	w.enum((*uint8)(&m.Kind), uint8(TargetCommand))
+	w.enum((*uint8)(&m.Kind), uint8(TargetFile))
 	if w.err == nil && m.Kind == TargetAddress {
 		w.fail("delivery to an address")
 	}
@@ -303,6 +347,7 @@ func (m *Deliver) walk(w *wire) {
 	w.str(&m.Sender, MaxAddress)
 	w.str(&m.Recipient, MaxAddress)
 	w.str(&m.Original, MaxAddress)
+	w.str(&m.Extension, MaxExtension)
 	w.strs(&m.DeliveredTo, MaxAddress, MaxChain)
 	w.i64(&m.Size)
 }
@@ -320,6 +365,8 @@ type Send struct {
 	Size        int64    // of the message, in bytes
 	Recipients  uint32   // how many Rcpt follow
 	ID          string   // the message's id, for the log
+	Ret         dsn.Ret  // RET, for a server that offers DSN (RFC 3461 4.3)
+	EnvID       string   // ENVID, decoded (RFC 3461 4.4); may be empty
 }
 
 // Type of Send.
@@ -332,6 +379,11 @@ func (m *Send) walk(w *wire) {
 	w.i64(&m.Size)
 	w.u32(&m.Recipients)
 	w.str(&m.ID, MaxID)
+	w.u8((*uint8)(&m.Ret))
+	w.str(&m.EnvID, dsn.MaxEnvID)
+	if w.err == nil && !m.Ret.Valid() {
+		w.fail("return of %d", m.Ret)
+	}
 	if w.err == nil && (m.Recipients == 0 || m.Recipients > MaxRecipients) {
 		w.fail("%d recipients", m.Recipients)
 	}
@@ -339,8 +391,10 @@ func (m *Send) walk(w *wire) {
 
 // Rcpt is one recipient of a Send.
 type Rcpt struct {
-	Index   uint32 // 0 to Recipients-1, in order
-	Address string
+	Index    uint32 // 0 to Recipients-1, in order
+	Address  string
+	Notify   dsn.Notify // NOTIFY, for a server that offers DSN (RFC 3461 4.1)
+	Original string     // ORCPT, decoded: "type;address" (RFC 3461 4.2); may be empty
 }
 
 // Type of Rcpt.
@@ -349,6 +403,11 @@ func (*Rcpt) Type() Type { return TypeRcpt }
 func (m *Rcpt) walk(w *wire) {
 	w.u32(&m.Index)
 	w.str(&m.Address, MaxAddress)
+	w.u8((*uint8)(&m.Notify))
+	w.str(&m.Original, dsn.MaxOriginal)
+	if w.err == nil && !m.Notify.Valid() {
+		w.fail("notification %d", m.Notify)
+	}
 }
 
 // Scope says what a deferral is about.
@@ -366,6 +425,7 @@ type Result struct {
 	Index   uint32
 	Scope   Scope
 	Remote  string // who said so: "host [address]" of an SMTP server, else empty
+	Reports bool   // that server does what NOTIFY asks for, from now on
 	Outcome outcome.Outcome
 }
 
@@ -376,81 +436,84 @@ func (m *Result) walk(w *wire) {
 	w.u32(&m.Index)
 	w.enum((*uint8)(&m.Scope), uint8(ScopeStale))
 	w.str(&m.Remote, MaxText)
+	w.flag(&m.Reports)
 	w.outcome(&m.Outcome)
 	if w.err == nil && m.Scope != ScopeTarget && m.Outcome.Class != outcome.Later {
 		w.fail("outcome %v for more than its target", m.Outcome.Class)
 	}
 }
 
-// Wake tells the runner that incoming has a new file. It is not answered.
-type Wake struct{}
-
-// Type of Wake.
-func (*Wake) Type() Type { return TypeWake }
-func (*Wake) walk(*wire) {}
-
-// Flush asks the runner to try everything now. Answered by Ack.
-type Flush struct{}
-
-// Type of Flush.
-func (*Flush) Type() Type { return TypeFlush }
-func (*Flush) walk(*wire) {}
-
-// Ack says that a request was carried out.
-type Ack struct{}
-
-// Type of Ack.
-func (*Ack) Type() Type { return TypeAck }
-func (*Ack) walk(*wire) {}
-
-// List asks for the queue. Answered by any number of Item, each followed by its
-// State messages, and one End that counts the Items.
-type List struct{}
-
-// Type of List.
-func (*List) Type() Type { return TypeList }
-func (*List) walk(*wire) {}
-
-// Item is one message of the queue.
-type Item struct {
-	ID      string
-	Sender  string // empty for the null sender
-	Arrived int64  // seconds since 1970
-	Size    int64  // bytes
-	UID     uint32 // submitter
-	Active  bool   // being tried now
-	Dead    bool   // in failed: never tried again
-	States  uint32 // how many State follow
+// Log is a line for the log from a helper. The runner writes it, and says whose
+// it is: a user's helper is that user (RULES B3).
+type Log struct {
+	Priority uint8  // of syslog, without facility: 0 to 7
+	ID       string // of the message that it is about; may be empty
+	Text     string
 }
 
-// Type of Item.
-func (*Item) Type() Type { return TypeItem }
+// Type of Log.
+func (*Log) Type() Type { return TypeLog }
 
-func (m *Item) walk(w *wire) {
+func (m *Log) walk(w *wire) {
+	w.u8(&m.Priority)
 	w.str(&m.ID, MaxID)
+	w.str(&m.Text, MaxLog)
+	if w.err == nil && m.Priority > 7 {
+		w.fail("priority %d", m.Priority)
+	}
+}
+
+// Probe asks dma-remote to try its configuration without sending mail: names,
+// connection, TLS, login. Answered by any number of Report and one End.
+type Probe struct {
+	Sender string // whose way out is tried (SENDERMAP); empty for the default
+	Domain string // whose MX hosts are tried; empty for the smarthost
+}
+
+// Type of Probe.
+func (*Probe) Type() Type { return TypeProbe }
+
+func (m *Probe) walk(w *wire) {
 	w.str(&m.Sender, MaxAddress)
-	w.i64(&m.Arrived)
-	w.i64(&m.Size)
-	w.u32(&m.UID)
-	w.flag(&m.Active)
-	w.flag(&m.Dead)
-	w.u32(&m.States)
+	w.str(&m.Domain, MaxAddress)
 }
 
-// State is one recipient of an Item that is not done.
-type State struct {
-	Recipient string // as submitted, or where it was forwarded
-	Tries     uint32
-	Next      int64  // seconds since 1970 of the next try; 0 if under way
-	Reason    string // of the last deferral, empty before the first try
+// Level says how good a finding is.
+type Level uint8
+
+// The levels.
+const (
+	LevelOK      Level = 1
+	LevelWarning Level = 2
+	LevelError   Level = 3
+)
+
+func (l Level) String() string {
+	switch l {
+	case LevelOK:
+		return "ok"
+	case LevelWarning:
+		return "warning"
+	case LevelError:
+		return "error"
+	}
+	return "invalid"
 }
 
-// Type of State.
-func (*State) Type() Type { return TypeState }
+// Report is one finding of a Probe.
+type Report struct {
+	Level Level
+	About string // what was looked at, in a word or two
+	Found string // what was found
+	Do    string // what to do about it; empty if it is good
+}
 
-func (m *State) walk(w *wire) {
-	w.str(&m.Recipient, MaxAddress)
-	w.u32(&m.Tries)
-	w.i64(&m.Next)
-	w.str(&m.Reason, MaxText)
+// Type of Report.
+func (*Report) Type() Type { return TypeReport }
+
+func (m *Report) walk(w *wire) {
+	w.enum((*uint8)(&m.Level), uint8(LevelError))
+	w.str(&m.About, MaxText)
+	w.str(&m.Found, MaxText)
+	w.str(&m.Do, MaxText)
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"dma/common/dsn"
 	"dma/common/outcome"
 )
 
@@ -24,26 +25,39 @@ func samples() []Message {
 		&Expand{Extension: "lists"},
 		&Target{Kind: TargetAddress, Address: "far@remote.example"},
 		&Target{Kind: TargetCommand, Token: token},
+		&Target{Kind: TargetFile, Token: token},
 		&End{Count: 2},
 		&Fail{Outcome: outcome.Defer("4.3.0", "unsafe .forward")},
 		&Deliver{
 			Kind: TargetCommand, Token: token, Sender: "carol@here.example", Recipient: "alice@here.example",
-			Original: "alice", DeliveredTo: []string{"alice@here.example", "bob@here.example"}, Size: 2048,
+			Original: "alice", Extension: "lists", DeliveredTo: []string{"alice@here.example", "bob@here.example"}, Size: 2048,
 		},
 		&Send{
 			Domain: "remote.example", Sender: "carol@here.example", DeliveredTo: []string{"alice@here.example"},
-			Size: 1 << 40, Recipients: MaxRecipients, ID: "0123456789abcdef",
+			Size: 1 << 40, Recipients: MaxRecipients, ID: "0123456789abcdef", Ret: dsn.RetFull, EnvID: "an id",
 		},
-		&Rcpt{Index: 999, Address: "x@remote.example"},
-		&Result{Index: 1, Scope: ScopeTarget, Remote: "mx.remote.example [192.0.2.1]", Outcome: outcome.Fail("5.1.1", "no such user")},
+		&Rcpt{Index: 999, Address: "x@remote.example", Notify: dsn.Never, Original: "rfc822;x@y"},
+		&Result{Index: 1, Scope: ScopeTarget, Remote: "mx.remote.example [192.0.2.1]", Reports: true, Outcome: outcome.Fail("5.1.1", "no such user")},
 		&Result{Scope: ScopeStale, Outcome: outcome.Defer("4.3.0", "token is out of date")},
 		&Result{Scope: ScopeTarget, Outcome: outcome.Success("delivered")},
 		&Wake{},
-		&Flush{},
-		&List{},
-		&Ack{},
-		&Item{ID: "0123456789abcdef", Sender: "carol@here.example", Arrived: 1 << 33, Size: 1, UID: 1002, Active: true, Dead: true, States: 1},
-		&State{Recipient: "x@remote.example", Tries: 3, Next: 1 << 33, Reason: "connection refused"},
+		&Flush{Selection{By: ByAll}},
+		&Hold{Selection{By: ByID, Value: "0123456789abcdef"}},
+		&Release{Selection{By: ByRecipient, Value: "x@remote.example"}},
+		&Remove{Selection{By: BySender}},
+		&List{Selection{By: ByAll}},
+		&Ack{Count: 3, Denied: 1},
+		&Show{ID: "0123456789abcdef"},
+		&Content{},
+		&Watch{ID: "0123456789abcdef"},
+		&Event{Step: StepDone, Recipient: "x@remote.example", Remote: "mx.remote.example [192.0.2.1]", Text: "250 kept"},
+		&Verify{Sender: "carol@here.example", Address: "alice"},
+		&Verdict{Depth: 2, Address: "alice@here.example", Outcome: outcome.Success("her mailbox")},
+		&Log{Priority: 6, ID: "0123456789abcdef", Text: "connected"},
+		&Probe{Sender: "carol@here.example", Domain: "remote.example"},
+		&Report{Level: LevelWarning, About: "TLS", Found: "none", Do: "use port 465"},
+		&Item{ID: "0123456789abcdef", Sender: "carol@here.example", Arrived: 1 << 33, Size: 1, UID: 1002, Active: true, Held: true, Dead: true, States: 1},
+		&State{Recipient: "x@remote.example", Original: "x", Tries: 3, Next: 1 << 33, Reason: "connection refused"},
 	}
 }
 
@@ -146,7 +160,7 @@ func anyMessage(t *rapid.T) Message {
 	token := Token{Index: rapid.Uint16().Draw(t, "index")}
 	copy(token.File[:], rapid.SliceOfN(rapid.Byte(), 32, 32).Draw(t, "file"))
 	copy(token.Entry[:], rapid.SliceOfN(rapid.Byte(), 32, 32).Draw(t, "entry"))
-	kind := TargetKind(rapid.ByteRange(1, 3).Draw(t, "kind"))
+	kind := TargetKind(rapid.ByteRange(1, 4).Draw(t, "kind"))
 
 	switch typ := rapid.SampledFrom(allTypes()).Draw(t, "type"); typ {
 	case TypeHello:
@@ -161,7 +175,7 @@ func anyMessage(t *rapid.T) Message {
 	case TypeRefused:
 		return &Refused{Refusal(rapid.ByteRange(1, 3).Draw(t, "why")), words.Draw(t, "text")}
 	case TypeExpand:
-		return &Expand{text(64).Draw(t, "extension")}
+		return &Expand{text(MaxExtension).Draw(t, "extension")}
 	case TypeTarget:
 		return &Target{kind, address.Draw(t, "address"), token}
 	case TypeEnd:
@@ -177,32 +191,68 @@ func anyMessage(t *rapid.T) Message {
 			kind = TargetMailbox
 		}
 		return &Deliver{
-			kind, token, address.Draw(t, "sender"), address.Draw(t, "recipient"), address.Draw(t, "original"),
+			kind, token, address.Draw(t, "sender"), address.Draw(t, "recipient"), address.Draw(t, "original"), text(MaxExtension).Draw(t, "extension"),
 			chain.Draw(t, "chain"), size.Draw(t, "size"),
 		}
 	case TypeSend:
 		return &Send{
 			address.Draw(t, "domain"), address.Draw(t, "sender"), chain.Draw(t, "chain"), size.Draw(t, "size"),
 			rapid.Uint32Range(1, MaxRecipients).Draw(t, "recipients"), text(MaxID).Draw(t, "id"),
+			dsn.Ret(rapid.ByteRange(0, 2).Draw(t, "ret")), text(dsn.MaxEnvID).Draw(t, "envid"),
 		}
 	case TypeRcpt:
-		return &Rcpt{number.Draw(t, "index"), address.Draw(t, "address")}
+		notify := dsn.Notify(rapid.ByteRange(0, 8).Draw(t, "notify"))
+		return &Rcpt{number.Draw(t, "index"), address.Draw(t, "address"), notify, text(dsn.MaxOriginal).Draw(t, "orcpt")}
 	case TypeResult:
 		o, scope := anyOutcome(t), ScopeTarget
 		if o.Class == outcome.Later {
 			scope = Scope(rapid.ByteRange(1, 3).Draw(t, "scope"))
 		}
-		return &Result{number.Draw(t, "index"), scope, words.Draw(t, "remote"), o}
+		return &Result{number.Draw(t, "index"), scope, words.Draw(t, "remote"), rapid.Bool().Draw(t, "reports"), o}
 	case TypeItem:
 		return &Item{
 			text(MaxID).Draw(t, "id"), address.Draw(t, "sender"), size.Draw(t, "arrived"), size.Draw(t, "size"),
-			number.Draw(t, "uid"), rapid.Bool().Draw(t, "active"), rapid.Bool().Draw(t, "dead"), number.Draw(t, "states"),
+			number.Draw(t, "uid"), rapid.Bool().Draw(t, "active"), rapid.Bool().Draw(t, "held"), rapid.Bool().Draw(t, "dead"), number.Draw(t, "states"),
 		}
 	case TypeState:
-		return &State{address.Draw(t, "recipient"), number.Draw(t, "tries"), size.Draw(t, "next"), words.Draw(t, "reason")}
+		return &State{address.Draw(t, "recipient"), address.Draw(t, "original"), number.Draw(t, "tries"), size.Draw(t, "next"), words.Draw(t, "reason")}
+	case TypeFlush:
+		return &Flush{anySelection(t)}
+	case TypeHold:
+		return &Hold{anySelection(t)}
+	case TypeRelease:
+		return &Release{anySelection(t)}
+	case TypeRemove:
+		return &Remove{anySelection(t)}
+	case TypeList:
+		return &List{anySelection(t)}
+	case TypeAck:
+		return &Ack{number.Draw(t, "count"), number.Draw(t, "denied")}
+	case TypeShow:
+		return &Show{text(MaxID).Draw(t, "id")}
+	case TypeWatch:
+		return &Watch{text(MaxID).Draw(t, "id")}
+	case TypeEvent:
+		step := Step(rapid.ByteRange(1, 5).Draw(t, "step"))
+		return &Event{step, address.Draw(t, "recipient"), words.Draw(t, "remote"), words.Draw(t, "text")}
+	case TypeVerify:
+		return &Verify{address.Draw(t, "sender"), address.Draw(t, "address")}
+	case TypeVerdict:
+		return &Verdict{rapid.Byte().Draw(t, "depth"), address.Draw(t, "address"), anyOutcome(t)}
+	case TypeLog:
+		return &Log{rapid.ByteRange(0, 7).Draw(t, "priority"), text(MaxID).Draw(t, "id"), text(MaxLog).Draw(t, "text")}
+	case TypeProbe:
+		return &Probe{address.Draw(t, "sender"), address.Draw(t, "domain")}
+	case TypeReport:
+		level := Level(rapid.ByteRange(1, 3).Draw(t, "level"))
+		return &Report{level, words.Draw(t, "about"), words.Draw(t, "found"), words.Draw(t, "do")}
 	default: // the others have no fields
 		return newMessage(typ)
 	}
+}
+
+func anySelection(t *rapid.T) Selection {
+	return Selection{By(rapid.ByteRange(1, 4).Draw(t, "by")), text(MaxAddress).Draw(t, "value")}
 }
 
 func TestRoundTrip(t *testing.T) {
@@ -245,7 +295,7 @@ func TestLimits(t *testing.T) {
 		"no refusal":             {&Refused{}, false},
 		"refusal unknown":        {&Refused{Why: RefusedLater + 1}, false},
 		"no kind":                {&Target{}, false},
-		"kind unknown":           {&Target{Kind: TargetCommand + 1}, false},
+		"kind unknown":           {&Target{Kind: TargetFile + 1}, false},
 		"delivery to an address": {&Deliver{Kind: TargetAddress}, false},
 		"negative size":          {&Deliver{Kind: TargetMailbox, Size: -1}, false},
 		"no recipients":          {&Send{}, false},

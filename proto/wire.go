@@ -16,7 +16,10 @@ const (
 	MaxPath    = 4096 // bytes in a home directory or shell (PATH_MAX)
 	MaxID      = 64   // bytes in a message id
 	MaxText    = 512  // bytes in a reason (RULES E2)
+	MaxLog     = 2000 // bytes in a line for the log
 	MaxChain   = 10   // Delivered-To addresses in a message: the depth of RULES C4
+
+	MaxExtension = 64 // bytes behind the + in user+ext (RULES C6)
 )
 
 // ErrProtocol is wrapped by every error that the peer's misbehaviour causes.

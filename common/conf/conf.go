@@ -48,6 +48,15 @@ type Config struct {
 	Secure           bool   // SECURE
 	Fingerprint      string // FINGERPRINT: SHA-256, 64 lower-case hex digits
 
+	LocalDomains []string      // LOCALDOMAINS: domains whose mail stays here, besides Hostname
+	Delivery     Delivery      // DELIVERY
+	SenderMap    []SenderRoute // SENDERMAP
+	Mailbox      string        // MAILBOX: a mbox directory, or the pattern of a maildir; see Mailboxes
+	Forward      string        // FORWARD: the name of users' files; empty: none is read
+	Log          string        // LOG: "syslog", "stderr" or the path of a file
+	DelayWarn    time.Duration // DELAYWARN: when a sender is told that a message is late; 0: never
+	RewriteFrom  bool          // REWRITEFROM: the From field becomes the envelope sender's
+
 	Defer      bool   // DEFER: only -q delivers
 	FullBounce bool   // FULLBOUNCE: bounces hold the whole message
 	NullClient bool   // NULLCLIENT: all mail goes to the smarthost, no aliases, no local users

@@ -139,7 +139,7 @@ func (r *root) submit(t *testing.T, to string) {
 	must(t, err)
 	in, err := spool.NewIncoming(dir, id)
 	must(t, err)
-	must(t, in.SetEnvelope(spool.Submission{Recipients: []string{to}}))
+	must(t, in.SetEnvelope(spool.Submission{Recipients: spool.To(to)}))
 	_, err = in.Write([]byte("Subject: x\n\nbody\n"))
 	must(t, err)
 	must(t, in.Commit())

@@ -171,7 +171,7 @@ func TestFlush(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			q := &fakeQueue{ending: ending}
 			c := begin(t, q).greet(t)
-			must(t, c.Send(7, &proto.Flush{}, nil))
+			must(t, c.Send(7, &proto.Flush{Selection: proto.All()}, nil))
 			if !ending {
 				p, err := c.Recv(patience, proto.TypeAck)
 				must(t, err)
@@ -206,7 +206,7 @@ func TestList(t *testing.T) {
 				q.listings[0].Item.Dead = true
 			}
 			c := begin(t, q).greet(t)
-			must(t, c.Send(3, &proto.List{}, nil))
+			must(t, c.Send(3, &proto.List{Selection: proto.All()}, nil))
 			recv := func(of proto.Type) proto.Message {
 				p, err := c.Recv(patience, of)
 				must(t, err)
@@ -237,7 +237,7 @@ func TestList(t *testing.T) {
 func TestListBroken(t *testing.T) {
 	q := &fakeQueue{listings: many(1), err: errors.New("no disk")}
 	c := begin(t, q).greet(t)
-	must(t, c.Send(3, &proto.List{}, nil))
+	must(t, c.Send(3, &proto.List{Selection: proto.All()}, nil))
 	_, err := c.Recv(patience, proto.TypeItem)
 	must(t, err)
 	for range 2 {
@@ -271,7 +271,7 @@ func TestHostileClients(t *testing.T) {
 	}{
 		{"says nothing", func(*testing.T, *proto.Conn) {}, false},
 		{"hello and no more", send(hello), false},
-		{"wrong type first", send(&proto.Flush{}), true},
+		{"wrong type first", send(&proto.Flush{Selection: proto.All()}), true},
 		{"wrong version", send(&proto.Hello{Version: proto.Version + 1}), true},
 		{"hello twice", send(hello, hello), true},
 		{"an answer for a request", send(hello, &proto.Ack{}), true},
@@ -279,7 +279,7 @@ func TestHostileClients(t *testing.T) {
 		{"garbage", write([]byte("GET / HTTP/1.0\r\n\r\n")), true},
 		{"a byte", write([]byte{0}), true},
 		{"a long message", write(make([]byte, 100000)), true},
-		{"list, and takes nothing", send(hello, &proto.List{}), false},
+		{"list, and takes nothing", send(hello, &proto.List{Selection: proto.All()}), false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			q := &fakeQueue{listings: many(2000)} // more than a socket holds
@@ -288,7 +288,7 @@ func TestHostileClients(t *testing.T) {
 			c.act(t, bad)
 			eventually(t, "woken", func() bool { return q.wakes.Load() == 1 })
 			good := f.greet(t)
-			must(t, good.Send(2, &proto.Flush{}, nil))
+			must(t, good.Send(2, &proto.Flush{Selection: proto.All()}, nil))
 			_, err := good.Recv(patience, proto.TypeAck)
 			must(t, err)
 			if q.wakes.Load() != 2 || q.flushes.Load() != 1 {
@@ -313,7 +313,7 @@ func TestHostileClients(t *testing.T) {
 func TestLeavesListing(t *testing.T) {
 	q := &fakeQueue{listings: many(2000)}
 	c := begin(t, q).greet(t)
-	must(t, c.Send(1, &proto.List{}, nil))
+	must(t, c.Send(1, &proto.List{Selection: proto.All()}, nil))
 	_, err := c.Recv(patience, proto.TypeItem)
 	must(t, err)
 	c.Close()
@@ -354,7 +354,7 @@ func TestManyClients(t *testing.T) {
 	}
 	eventually(t, "room again", func() bool { return len(f.room) == 0 })
 	c := f.greet(t)
-	must(t, c.Send(1, &proto.Flush{}, nil))
+	must(t, c.Send(1, &proto.Flush{Selection: proto.All()}, nil))
 	_, err := c.Recv(patience, proto.TypeAck)
 	must(t, err)
 }
@@ -371,7 +371,7 @@ func TestListenAgain(t *testing.T) {
 	f.listener = l
 	f.Start(l)
 	for _, c := range []*proto.Conn{f.greet(t), first} {
-		must(t, c.Send(1, &proto.Flush{}, nil))
+		must(t, c.Send(1, &proto.Flush{Selection: proto.All()}, nil))
 		_, err := c.Recv(patience, proto.TypeAck)
 		must(t, err)
 		over(t, c)

@@ -177,6 +177,7 @@ func (r *Run) replace(i int, leaves []queue.Target, chain []string) outcome.Outc
 func (r *Run) child(t queue.Target, i int, chain []string) queue.Target {
 	parent := &r.m.Targets[i]
 	t.State, t.Parent, t.Original, t.Chain = queue.Open, i, parent.Original, chain
+	t.Notify, t.ORcpt = parent.Notify, parent.ORcpt
 	if t.Kind == queue.Recipient || t.Kind == queue.Remote {
 		return t
 	}

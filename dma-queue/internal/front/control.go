@@ -138,7 +138,7 @@ func reachError(err error) error {
 // begun with it.
 func FlushQueue() error {
 	return converse(func(c *proto.Conn) error {
-		if err := c.Send(1, &proto.Flush{}, nil); err != nil {
+		if err := c.Send(1, &proto.Flush{Selection: proto.All()}, nil); err != nil {
 			return err
 		}
 		_, err := c.Recv(replyTimeout, proto.TypeAck)

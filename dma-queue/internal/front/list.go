@@ -40,7 +40,7 @@ type listing struct {
 }
 
 func (l *listing) talk(c *proto.Conn) error {
-	if err := c.Send(1, &proto.List{}, nil); err != nil {
+	if err := c.Send(1, &proto.List{Selection: proto.All()}, nil); err != nil {
 		return err
 	}
 	for {

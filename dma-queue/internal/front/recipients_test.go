@@ -29,7 +29,7 @@ func TestWhateverIsGiven(t *testing.T) {
 			t.Fatal("an argument is neither good nor bad")
 		}
 		r.addHeader([]byte("To: " + text.Draw(t, "header") + "\n"))
-		e := spool.Submission{Recipients: r.good, Bad: r.bad}
+		e := spool.Submission{Recipients: spool.To(r.good...), Bad: r.bad}
 		if err := e.Check(); err != nil {
 			t.Fatalf("good %q, bad %q: %v", r.good, r.bad, err)
 		}

@@ -235,7 +235,7 @@ func (s *Submission) store(i Input, in *input) error {
 	if err := r.check(newLocal(i.Config)); err != nil {
 		return err
 	}
-	envelope.Recipients, envelope.Bad = r.good, r.bad
+	envelope.Recipients, envelope.Bad = spool.To(r.good...), r.bad
 	if s.signals == nil {
 		if err := s.open(); err != nil {
 			return err

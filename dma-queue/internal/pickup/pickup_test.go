@@ -113,7 +113,7 @@ func must(t *testing.T, err error) {
 	}
 }
 
-var plain = spool.Submission{Recipients: []string{"bob"}}
+var plain = spool.Submission{Recipients: spool.To("bob")}
 
 const text = "Subject: x\n\nbody\n"
 
@@ -222,7 +222,7 @@ func TestStrangeFiles(t *testing.T) {
 			f.submit(t, id, plain, strings.Repeat("X-Line: "+strings.Repeat("x", 90)+"\n", 11000)+"\nbody\n")
 		}, true, "failed", "header longer than"},
 		{"sender too long with this host's name", func(t *testing.T, f *fixture, id spool.ID) {
-			f.submit(t, id, spool.Submission{Sender: strings.Repeat("a", 995), SenderGiven: true, Recipients: []string{"bob"}}, text)
+			f.submit(t, id, spool.Submission{Sender: strings.Repeat("a", 995), SenderGiven: true, Recipients: spool.To("bob")}, text)
 		}, true, "failed", "sender: "},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -288,7 +288,7 @@ func TestSender(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			f := newFixture(t)
 			id := f.newID(t)
-			f.submit(t, id, spool.Submission{Sender: c.sender, SenderGiven: c.given, Recipients: []string{"bob"}}, text)
+			f.submit(t, id, spool.Submission{Sender: c.sender, SenderGiven: c.given, Recipients: spool.To("bob")}, text)
 			m, err := f.Pick(id)
 			must(t, err)
 			if m.Sender != c.want {
@@ -307,7 +307,7 @@ func TestPick(t *testing.T) {
 	id := f.newID(t)
 	f.submit(t, id, spool.Submission{
 		Sender: "carol", SenderGiven: true, FullName: "Carol Doe",
-		Recipients: []string{"bob", "far@remote.example"}, Bad: []string{"no good@@"},
+		Recipients: spool.To("bob", "far@remote.example"), Bad: []string{"no good@@"},
 	}, "Received: by a; today\nReceived: by b; today\nDelivered-To: bob@"+host+"\nDelivered-To: (nobody\nSubject: x\n\nbody\n")
 	f.age(t, id, time.Hour)
 	if !f.Ready(id) {

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"dma/common/dsn"
 	"dma/common/durable"
 	"dma/common/outcome"
 	"dma/dma-queue/internal/spool"
@@ -103,6 +104,7 @@ func snapshot(m *Message) ([]byte, error) {
 	b := []byte(journalMagic)
 	b = spool.AppendRecord(b, recEnvelope, append([]string{
 		string(m.ID), num(m.Arrived.UnixMicro()), num(m.UID), m.Sender, num(m.Size), num(m.Sum), num(m.Hops), num(len(m.Targets)),
+		num(m.Ret), m.EnvID, flag(m.Held),
 	}, m.Seen...)...)
 	for i := range m.Targets {
 		b = appendTarget(b, i, &m.Targets[i])
@@ -156,8 +158,15 @@ func (m *Message) written(snapshot []byte) {
 	m.journal = journalState{exists: true, size: size, base: size, bounce: m.Bounce}
 }
 
-func num[T int | int64 | uint32 | Kind | State | outcome.Class](n T) string {
+func num[T int | int64 | uint32 | Kind | State | outcome.Class | dsn.Notify | dsn.Ret](n T) string {
 	return strconv.FormatInt(int64(n), 10)
+}
+
+func flag(on bool) string {
+	if on {
+		return "1"
+	}
+	return "0"
 }
 
 func appendTarget(b []byte, i int, t *Target) []byte {
@@ -165,14 +174,11 @@ func appendTarget(b []byte, i int, t *Target) []byte {
 	if !t.Next.IsZero() {
 		next = t.Next.Unix()
 	}
-	blocked := 0
-	if t.Blocked {
-		blocked = 1
-	}
 	return spool.AppendRecord(b, recTarget, append([]string{
 		num(i), num(t.Kind), num(t.State), num(t.Parent), t.Address, t.Login,
 		num(int(t.Token.Index)), string(t.Token.File[:]), string(t.Token.Entry[:]), t.Original,
-		num(t.Tries), num(next), num(blocked), num(t.Outcome.Class), t.Outcome.Code, t.Outcome.Text, t.Remote,
+		num(t.Tries), num(next), flag(t.Blocked), num(t.Outcome.Class), t.Outcome.Code, t.Outcome.Text, t.Remote,
+		num(t.Notify), t.ORcpt, flag(t.Warned),
 	}, t.Chain...)...)
 }
 
@@ -269,6 +275,8 @@ func (d *fieldReader) num(low, high int64) int64 {
 	return n
 }
 
+func (d *fieldReader) flag() bool { return d.num(0, 1) == 1 }
+
 func (d *fieldReader) id() spool.ID {
 	id, err := spool.ParseID(d.str(proto.MaxID))
 	d.bad = d.bad || err != nil
@@ -306,7 +314,8 @@ func (d *fieldReader) envelope() *Message {
 		ID: d.id(), Arrived: time.UnixMicro(d.num(0, maxTime)), UID: uint32(d.num(0, 1<<32-1)), Sender: d.str(proto.MaxAddress),
 		Size: d.num(0, 1<<50), Sum: uint32(d.num(0, 1<<32-1)), Hops: int(d.num(0, 1<<20)),
 		journal: journalState{first: int(d.num(1, MaxTargetsEver))},
-		Seen:    d.rest(maxSeen),
+		Ret:     dsn.Ret(d.num(0, int64(dsn.RetHeaders))), EnvID: d.str(dsn.MaxEnvID), Held: d.flag(),
+		Seen: d.rest(maxSeen),
 	}
 }
 
@@ -321,9 +330,11 @@ func (d *fieldReader) target(m *Message) {
 	if next := d.num(0, maxTime); next > 0 {
 		t.Next = time.Unix(next, 0)
 	}
-	t.Blocked = d.num(0, 1) == 1
+	t.Blocked = d.flag()
 	t.Outcome = outcome.Outcome{Class: outcome.Class(d.num(0, int64(outcome.Failed))), Code: d.str(len("5.999.999")), Text: d.str(outcome.MaxText)}
-	t.Remote, t.Chain = d.str(proto.MaxText), d.rest(proto.MaxChain)
+	t.Remote = d.str(proto.MaxText)
+	t.Notify, t.ORcpt, t.Warned = dsn.Notify(d.num(0, int64(dsn.Never))), d.str(dsn.MaxOriginal), d.flag()
+	t.Chain = d.rest(proto.MaxChain)
 	switch {
 	case d.bad:
 	case i == len(m.Targets):

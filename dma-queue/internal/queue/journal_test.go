@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
 
+	"dma/common/dsn"
 	"dma/common/durable"
 	"dma/common/outcome"
 	"dma/dma-queue/internal/spool"
@@ -71,7 +72,8 @@ func drawTarget(t *rapid.T, i int) Target {
 		Parent: rapid.IntRange(NoParent, i-1).Draw(t, "parent"), Address: str.Draw(t, "address"), Login: str.Draw(t, "login"),
 		Token:    proto.Token{Index: rapid.Uint16().Draw(t, "index"), File: hash.Draw(t, "file"), Entry: hash.Draw(t, "entry")},
 		Original: str.Draw(t, "original"), Chain: rapid.SliceOfN(str, 0, proto.MaxChain).Draw(t, "chain"),
-		Tries: rapid.IntRange(0, 1<<20).Draw(t, "tries"), Blocked: rapid.Bool().Draw(t, "blocked"), Remote: str.Draw(t, "remote"),
+		Tries: rapid.IntRange(0, 1<<20).Draw(t, "tries"), Blocked: rapid.Bool().Draw(t, "blocked"), Warned: rapid.Bool().Draw(t, "warned"),
+		Notify: dsn.Notify(rapid.IntRange(0, int(dsn.Never)).Draw(t, "notify")), ORcpt: str.Draw(t, "orcpt"), Remote: str.Draw(t, "remote"),
 	}
 	if s := rapid.Int64Range(0, 1<<40).Draw(t, "next"); s > 0 {
 		n.Next = time.Unix(s, 0)
@@ -89,6 +91,7 @@ func TestJournalRoundTrip(t *testing.T) {
 			ID: testID, Arrived: time.UnixMicro(rapid.Int64Range(0, maxTime).Draw(t, "arrived")), UID: rapid.Uint32().Draw(t, "uid"),
 			Sender: rapid.StringMatching(`[ -~]{0,30}`).Draw(t, "sender"), Size: rapid.Int64Range(0, 1<<50).Draw(t, "size"),
 			Sum: rapid.Uint32().Draw(t, "sum"), Hops: rapid.IntRange(0, 200).Draw(t, "hops"),
+			Ret: dsn.Ret(rapid.IntRange(0, 2).Draw(t, "ret")), EnvID: rapid.StringMatching(`[ -~]{0,30}`).Draw(t, "envid"), Held: rapid.Bool().Draw(t, "held"),
 			Seen: rapid.SliceOfN(rapid.StringMatching(`[a-z@]{1,20}`), 0, maxSeen).Draw(t, "seen"),
 		}
 		for i := range rapid.IntRange(1, 3).Draw(t, "targets") {
@@ -206,7 +209,7 @@ func TestDamagedJournal(t *testing.T) {
 	rec := func(kind byte, fields ...string) []byte { return spool.AppendRecord(nil, kind, fields...) }
 	first := whole[len(journalMagic):ends[0]]
 	target := func(i string, parent string) []byte {
-		return rec(recTarget, i, "1", "1", parent, "a", "", "0", strings.Repeat("\x00", 32), strings.Repeat("\x00", 32), "a", "0", "0", "0", "0", "", "", "")
+		return rec(recTarget, i, "1", "1", parent, "a", "", "0", strings.Repeat("\x00", 32), strings.Repeat("\x00", 32), "a", "0", "0", "0", "0", "", "", "", "0", "", "0")
 	}
 	for name, tail := range map[string][]byte{
 		"unknown record":        rec('X'),

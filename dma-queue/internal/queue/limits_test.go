@@ -12,7 +12,7 @@ import (
 func TestLargestSubmission(t *testing.T) {
 	r := &spool.Received{}
 	for i := range spool.MaxRecipients {
-		r.Recipients = append(r.Recipients, fmt.Sprintf("u%d@far.example", i))
+		r.Recipients = append(r.Recipients, spool.To(fmt.Sprintf("u%d@far.example", i))...)
 	}
 	q := open(t)
 	m := NewMessage(testID, r)

@@ -3,6 +3,7 @@ package queue
 import (
 	"time"
 
+	"dma/common/dsn"
 	"dma/common/outcome"
 	"dma/dma-queue/internal/spool"
 	"dma/proto"
@@ -45,12 +46,15 @@ type Target struct {
 	Address  string // Recipient, Remote: an address; otherwise login@host
 	Login    string // User, Mailbox, Command: whose
 	Token    proto.Token
-	Original string   // the recipient as submitted
-	Chain    []string // Delivered-To addresses of the users passed through, latest first
+	Original string     // the recipient as submitted
+	Chain    []string   // Delivered-To addresses of the users passed through, latest first
+	Notify   dsn.Notify // when the sender wants to be told; children have their parent's
+	ORcpt    string     // "type;address" that reports call Original, if anything
 
 	Tries   int
 	Next    time.Time // not before; zero means at once
 	Blocked bool      // waits for its destination, not for itself
+	Warned  bool      // the sender was told that it is late
 	Outcome outcome.Outcome
 	Remote  string // who said Outcome, if it was an SMTP server
 }
@@ -83,6 +87,9 @@ type Message struct {
 	Sender  string   // empty for the null sender
 	Size    int64    // of the message file
 	Sum     uint32   // CRC-32C of the message file
+	Ret     dsn.Ret  // what a failure report gives back
+	EnvID   string   // what reports call it, if anything
+	Held    bool     // not tried until somebody releases it
 	Seen    []string // Delivered-To addresses found in its header (RULES C5)
 	Hops    int      // Received fields found in its header
 	Targets []Target
@@ -132,9 +139,11 @@ func (m *Message) Finished() bool {
 // NewMessage makes the envelope of a submission. Its targets are the recipients
 // as they were given, looked at by nobody yet.
 func NewMessage(id spool.ID, r *spool.Received) *Message {
-	m := &Message{ID: id, Arrived: r.Arrived, UID: r.UID, Sender: r.Sender, Size: r.Size, incoming: true}
-	for _, a := range r.Recipients {
-		m.Targets = append(m.Targets, Target{Kind: Recipient, State: Open, Parent: NoParent, Address: a, Original: a})
+	m := &Message{ID: id, Arrived: r.Arrived, UID: r.UID, Sender: r.Sender, Size: r.Size, Ret: r.Ret, EnvID: r.EnvID, incoming: true}
+	for _, to := range r.Recipients {
+		m.Targets = append(m.Targets, Target{
+			Kind: Recipient, State: Open, Parent: NoParent, Address: to.Address, Original: to.Address, Notify: to.Notify, ORcpt: to.Original,
+		})
 	}
 	for _, a := range r.Bad {
 		m.Targets = append(m.Targets, Target{

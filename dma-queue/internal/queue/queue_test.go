@@ -85,7 +85,7 @@ func submit(t *testing.T, q *Queue, id spool.ID) {
 	t.Helper()
 	in, err := spool.NewIncoming(q.incoming, id)
 	must(t, err)
-	must(t, in.SetEnvelope(spool.Submission{Sender: "carol@host.example", SenderGiven: true, Recipients: []string{"alice", "b@c.example"}, Bad: []string{"x y"}}))
+	must(t, in.SetEnvelope(spool.Submission{Sender: "carol@host.example", SenderGiven: true, Recipients: spool.To("alice", "b@c.example"), Bad: []string{"x y"}}))
 	_, err = io.WriteString(in, text)
 	must(t, err)
 	must(t, in.Commit())

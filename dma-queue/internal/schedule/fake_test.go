@@ -273,7 +273,7 @@ func (w *world) submit(sender string, rcpts ...string) spool.ID {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	if err := in.SetEnvelope(spool.Submission{Sender: sender, SenderGiven: true, Recipients: rcpts}); err != nil {
+	if err := in.SetEnvelope(spool.Submission{Sender: sender, SenderGiven: true, Recipients: spool.To(rcpts...)}); err != nil {
 		w.t.Fatal(err)
 	}
 	if _, err := in.Write([]byte("Subject: x\n\nbody of " + string(id) + "\n")); err != nil {

@@ -14,12 +14,13 @@ import (
 	"golang.org/x/sys/unix"
 	"pgregory.net/rapid"
 
+	"dma/common/dsn"
 	"dma/common/durable"
 )
 
 const testID = ID("5b1234567890a.00ff01020304")
 
-var plain = Submission{Sender: "carol@host.example", SenderGiven: true, Recipients: []string{"alice"}}
+var plain = Submission{Sender: "carol@host.example", SenderGiven: true, Recipients: To("alice")}
 
 func must(t interface {
 	Helper()
@@ -66,10 +67,14 @@ func receive(path string) (*Received, []byte, error) {
 func TestSubmissions(t *testing.T) {
 	long := strings.Repeat("x", 900) + "@host.example"
 	for name, s := range map[string]Submission{
-		"plain":         plain,
-		"no sender":     {Recipients: []string{"a@b.example", "c"}},
-		"null sender":   {SenderGiven: true, Recipients: []string{"a"}},
-		"everything":    {Sender: "a", SenderGiven: true, Recipients: []string{long, `"a b"@c`}, Bad: []string{"x y", "@"}, FullName: "Ålice 3:x, \xff", FromHeader: true},
+		"plain":     plain,
+		"no sender": {Recipients: To("a@b.example", "c")},
+		"reports": {
+			Ret: dsn.RetHeaders, EnvID: "an id", Tag: "cron",
+			Recipients: []Recipient{{"a", dsn.Never, ""}, {"b", dsn.Success | dsn.Delay, "rfc822;b@c"}, {"c", 0, ""}},
+		},
+		"null sender":   {SenderGiven: true, Recipients: To("a")},
+		"everything":    {Sender: "a", SenderGiven: true, Recipients: To(long, `"a b"@c`), Bad: []string{"x y", "@"}, FullName: "Ålice 3:x, \xff", FromHeader: true},
 		"only bad ones": {Bad: []string{"a b"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -137,18 +142,23 @@ func TestRefusedEnvelopes(t *testing.T) {
 		want error
 	}{
 		"nobody":             {Submission{}, nil},
-		"too many":           {Submission{Recipients: many}, ErrLimit},
-		"too big":            {Submission{Recipients: big}, ErrLimit},
-		"newline in sender":  {Submission{Sender: "a\nb", SenderGiven: true, Recipients: []string{"a"}}, nil},
-		"sender not given":   {Submission{Sender: "a", Recipients: []string{"a"}}, nil},
-		"sender in brackets": {Submission{Sender: "<a>", SenderGiven: true, Recipients: []string{"a"}}, nil},
-		"NUL in recipient":   {Submission{Recipients: []string{"a\x00"}}, nil},
-		"empty recipient":    {Submission{Recipients: []string{""}}, nil},
-		"final dot":          {Submission{Recipients: []string{"a@b."}}, nil},
+		"too many":           {Submission{Recipients: To(many...)}, ErrLimit},
+		"too big":            {Submission{Recipients: To(big...)}, ErrLimit},
+		"newline in sender":  {Submission{Sender: "a\nb", SenderGiven: true, Recipients: To("a")}, nil},
+		"sender not given":   {Submission{Sender: "a", Recipients: To("a")}, nil},
+		"sender in brackets": {Submission{Sender: "<a>", SenderGiven: true, Recipients: To("a")}, nil},
+		"NUL in recipient":   {Submission{Recipients: To("a\x00")}, nil},
+		"empty recipient":    {Submission{Recipients: To("")}, nil},
+		"notification":       {Submission{Recipients: []Recipient{{"a", 9, ""}}}, nil},
+		"ORCPT":              {Submission{Recipients: []Recipient{{"a", 0, "b"}}}, nil},
+		"ENVID":              {Submission{Recipients: To("a"), EnvID: "\n"}, nil},
+		"RET":                {Submission{Recipients: To("a"), Ret: 3}, nil},
+		"tag":                {Submission{Recipients: To("a"), Tag: "\n"}, nil},
+		"final dot":          {Submission{Recipients: To("a@b.")}, nil},
 		"CR in bad one":      {Submission{Bad: []string{"a\rb"}}, nil},
 		"empty bad one":      {Submission{Bad: []string{""}}, nil},
-		"DEL in name":        {Submission{Recipients: []string{"a"}, FullName: "\x7f"}, nil},
-		"long name":          {Submission{Recipients: []string{"a"}, FullName: strings.Repeat("x", 1001)}, nil},
+		"DEL in name":        {Submission{Recipients: To("a"), FullName: "\x7f"}, nil},
+		"long name":          {Submission{Recipients: To("a"), FullName: strings.Repeat("x", 1001)}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			in, err := NewIncoming(dir, testID)

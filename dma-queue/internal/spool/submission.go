@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 
+	"dma/common/dsn"
 	"dma/common/mailaddr"
 )
 
@@ -20,21 +22,42 @@ var ErrLimit = errors.New("over the limit")
 // Submission is the envelope of a message as its submitter gave it, each field
 // checked (RULES A6). None of it carries authority.
 type Submission struct {
-	Sender      string   // empty for the null sender, or if none was given
-	SenderGiven bool     // Sender was chosen by the submitter; the null sender can be
-	Recipients  []string // well-formed; without a domain if none was given; may be unknown
+	Sender      string // empty for the null sender, or if none was given
+	SenderGiven bool   // Sender was chosen by the submitter; the null sender can be
+	Recipients  []Recipient
 	Bad         []string // malformed ones, made printable, to be bounced with 5.1.3
 	FullName    string   // of the sender, for a From: field that is missing
 	FromHeader  bool     // recipients were taken from the header too (-t)
+	Ret         dsn.Ret  // what a failure report gives back (-R)
+	EnvID       string   // what reports call the message (-V), if anything
+	Tag         string   // for the log lines of this submission (-L), if any
+}
+
+// Recipient is a good recipient: its address is well-formed, but nobody may have it.
+type Recipient struct {
+	Address  string     // without a domain if none was given
+	Notify   dsn.Notify // when the submitter wants to be told
+	Original string     // "type;address" that reports call it (ORCPT), if anything
+}
+
+// To makes recipients of addresses about which nothing else was said.
+func To(addresses ...string) []Recipient {
+	list := make([]Recipient, len(addresses))
+	for i, a := range addresses {
+		list[i].Address = a
+	}
+	return list
 }
 
 // Kinds of records. Values are part of the format.
 const (
 	recSender     = 'S' // the sender; only if one was given
-	recRecipient  = 'R' // one recipient
+	recRecipient  = 'R' // one recipient; when there is more to say: NOTIFY in decimal, ORCPT
 	recBad        = 'B' // one bad recipient
 	recFullName   = 'N' // the full name, if any
 	recFromHeader = 'T' // no fields; recipients came from the header
+	recReport     = 'D' // RET in decimal and ENVID, if either was given
+	recTag        = 'L' // the tag for the log, if any
 )
 
 // Check reports why s may not be an envelope. It looks at every field.
@@ -54,12 +77,18 @@ func (s *Submission) Check() error {
 		}
 	}
 	for _, r := range s.Recipients {
-		a, err := mailaddr.Parse(r)
-		if err == nil && a.String() != r {
+		a, err := mailaddr.Parse(r.Address)
+		if err == nil && a.String() != r.Address {
 			err = errors.New("not in plain form")
 		}
+		if err == nil && !r.Notify.Valid() {
+			err = fmt.Errorf("notification %d", r.Notify)
+		}
+		if err == nil {
+			err = dsn.CheckOriginal(r.Original)
+		}
 		if err != nil {
-			return fmt.Errorf("recipient %q: %w", r, err)
+			return fmt.Errorf("recipient %q: %w", r.Address, err)
 		}
 	}
 	for _, r := range s.Bad {
@@ -67,12 +96,15 @@ func (s *Submission) Check() error {
 			return fmt.Errorf("bad recipient %q: %w", r, err)
 		}
 	}
-	if s.FullName != "" {
-		if err := mailaddr.Check(s.FullName); err != nil {
-			return fmt.Errorf("full name %q: %w", s.FullName, err)
+	for what, text := range map[string]string{"full name": s.FullName, "tag": s.Tag} {
+		if err := mailaddr.Check(text); err != nil && text != "" {
+			return fmt.Errorf("%s %q: %w", what, text, err)
 		}
 	}
-	return nil
+	if !s.Ret.Valid() {
+		return fmt.Errorf("return of %d", s.Ret)
+	}
+	return dsn.CheckEnvID(s.EnvID)
 }
 
 func (s *Submission) append(b []byte) []byte {
@@ -80,7 +112,11 @@ func (s *Submission) append(b []byte) []byte {
 		b = AppendRecord(b, recSender, s.Sender)
 	}
 	for _, r := range s.Recipients {
-		b = AppendRecord(b, recRecipient, r)
+		if r.Notify == 0 && r.Original == "" {
+			b = AppendRecord(b, recRecipient, r.Address)
+		} else {
+			b = AppendRecord(b, recRecipient, r.Address, strconv.Itoa(int(r.Notify)), r.Original)
+		}
 	}
 	for _, r := range s.Bad {
 		b = AppendRecord(b, recBad, r)
@@ -90,6 +126,12 @@ func (s *Submission) append(b []byte) []byte {
 	}
 	if s.FromHeader {
 		b = AppendRecord(b, recFromHeader)
+	}
+	if s.Ret != 0 || s.EnvID != "" {
+		b = AppendRecord(b, recReport, strconv.Itoa(int(s.Ret)), s.EnvID)
+	}
+	if s.Tag != "" {
+		b = AppendRecord(b, recTag, s.Tag)
 	}
 	return b
 }
@@ -105,8 +147,13 @@ func parseSubmission(b []byte) (Submission, error) {
 		}
 		b = rest
 		want := 1
-		if kind == recFromHeader {
+		switch {
+		case kind == recFromHeader:
 			want = 0
+		case kind == recReport:
+			want = 2
+		case kind == recRecipient && len(fields) != 1:
+			want = 3
 		}
 		if len(fields) != want || slices.Contains(seen, kind) {
 			return Submission{}, fmt.Errorf("record %q with %d fields is wrong or there twice", kind, len(fields))
@@ -115,13 +162,29 @@ func parseSubmission(b []byte) (Submission, error) {
 		case recSender:
 			s.Sender, s.SenderGiven = fields[0], true
 		case recRecipient:
-			s.Recipients = append(s.Recipients, fields[0])
+			r := Recipient{Address: fields[0]}
+			if want == 3 {
+				n, err := small(fields[1])
+				if err != nil {
+					return Submission{}, fmt.Errorf("recipient %q: notification: %w", r.Address, err)
+				}
+				r.Notify, r.Original = dsn.Notify(n), fields[2]
+			}
+			s.Recipients = append(s.Recipients, r)
 		case recBad:
 			s.Bad = append(s.Bad, fields[0])
 		case recFullName:
 			s.FullName = fields[0]
 		case recFromHeader:
 			s.FromHeader = true
+		case recReport:
+			n, err := small(fields[0])
+			if err != nil {
+				return Submission{}, fmt.Errorf("return: %w", err)
+			}
+			s.Ret, s.EnvID = dsn.Ret(n), fields[1]
+		case recTag:
+			s.Tag = fields[0]
 		default:
 			return Submission{}, fmt.Errorf("unknown record %q", kind)
 		}
@@ -133,4 +196,10 @@ func parseSubmission(b []byte) (Submission, error) {
 		return Submission{}, err
 	}
 	return s, nil
+}
+
+// small reads a number of one byte; whether it is a good one is for Check.
+func small(s string) (uint8, error) {
+	n, err := strconv.ParseUint(s, 10, 8)
+	return uint8(n), err
 }
