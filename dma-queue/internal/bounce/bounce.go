@@ -1,6 +1,7 @@
-// Package bounce writes the message that tells a sender which recipients a
-// message did not reach, and why: a multipart/report of RFC 3464 whose first part
-// reads as dma's always did (RULES F2).
+// Package bounce writes the message that tells a sender what became of recipients:
+// which ones a message did not reach and why, and, where that was asked for, which
+// ones it has reached or is late for. It is a multipart/report of RFC 3464 whose
+// first part reads as dma's always did (RULES F2).
 package bounce
 
 import (
@@ -26,7 +27,8 @@ const (
 // end a line is cleaned.
 type Report struct {
 	ID         string // of the bounce
-	OriginalID string // of the message that was not delivered
+	OriginalID string // of the message that it is about
+	EnvID      string // what the submitter calls that (RFC 3461 4.4), if anything
 	Host       string // this host's name in mail
 	SysHost    string // this host's own name
 	Version    string // of the suite
@@ -38,14 +40,30 @@ type Report struct {
 	Message    io.Reader   // the original
 }
 
-// Recipient is one that was not reached.
+// Action is what became of a recipient (RFC 3464 2.3.3).
+type Action uint8
+
+// The actions.
+const (
+	Failed    Action = 0
+	Delayed   Action = 1
+	Delivered Action = 2
+	Relayed   Action = 3 // to a server that will not tell what becomes of it
+)
+
+func (a Action) String() string { return [...]string{"failed", "delayed", "delivered", "relayed"}[a] }
+
+// Recipient is one that something has become of.
 type Recipient struct {
+	Action      Action
 	Original    string        // as submitted
+	ORcpt       string        // "type;address" that the submitter calls it (RFC 3461 4.2); empty: Original
 	Final       string        // where aliases and .forward files led; empty if nowhere else
 	Status      string        // RFC 3463
 	Text        string        // the reason
 	Remote      string        // "host [address]" of the SMTP server that Text is about, else empty
 	GaveUpAfter time.Duration // how long it was tried in vain; 0 if it was refused
+	RetryUntil  time.Time     // when a delayed one is given up
 }
 
 // Compose writes the bounce to w, lines ending in LF, with its Received field: it
@@ -107,8 +125,8 @@ func (b *Report) header(out *bytes.Buffer, boundary string, eightBit bool) {
 	host := header.Clean(b.Host)
 	fmt.Fprintf(out, "Received: from MAILER-DAEMON\n\tid %s\n\tby %s (DragonFly Mail Agent v%s on %s);\n\t%s\n",
 		header.Clean(b.ID), host, header.Clean(b.Version), header.Clean(b.SysHost), header.Date(b.Now))
-	fmt.Fprintf(out, "Date: %s\nFrom: MAILER-DAEMON@%s\nTo: %s\nSubject: Mail delivery failed\nMessage-ID: <%s@%s>\n",
-		header.Date(b.Now), host, cleanAddress(b.Sender), header.Clean(b.ID), host)
+	fmt.Fprintf(out, "Date: %s\nFrom: MAILER-DAEMON@%s\nTo: %s\nSubject: %s\nMessage-ID: <%s@%s>\n",
+		header.Date(b.Now), host, cleanAddress(b.Sender), b.subject(), header.Clean(b.ID), host)
 	// RFC 3834 5: what answers mail by itself says so, that nothing answers it.
 	fmt.Fprint(out, "Auto-Submitted: auto-replied\nMIME-Version: 1.0\n")
 	fmt.Fprintf(out, "Content-Type: multipart/report; report-type=delivery-status;\n\tboundary=%q\n", boundary)
@@ -118,20 +136,46 @@ func (b *Report) header(out *bytes.Buffer, boundary string, eightBit bool) {
 	out.WriteByte('\n')
 }
 
+// subject is that of the worst news.
+func (b *Report) subject() string {
+	worst := Relayed
+	for _, r := range b.Recipients {
+		worst = min(worst, r.Action)
+	}
+	return [...]string{"Mail delivery failed", "Mail delivery delayed", "Mail delivered", "Mail delivered"}[worst]
+}
+
+// sentence is the news about r for people; an address follows.
+func (r *Recipient) sentence() string {
+	return [...]string{
+		"There was an error delivering your mail to",
+		"Your mail is still being tried, and need not be sent again. It could not yet be delivered to",
+		"Your mail was delivered to",
+		"Your mail was handed to a server that will not say what becomes of it, for",
+	}[r.Action]
+}
+
 // text is the part for people. Programs look for its phrases.
 func (b *Report) text(full bool) []byte {
 	var out bytes.Buffer
 	fmt.Fprintf(&out, "This is the DragonFly Mail Agent v%s at %s.\n\n", header.Clean(b.Version), header.Clean(b.Host))
 	for _, r := range b.Recipients {
-		fmt.Fprintf(&out, "There was an error delivering your mail to <%s>.\n\n", cleanAddress(r.Original))
+		fmt.Fprintf(&out, "%s <%s>.\n\n", r.sentence(), cleanAddress(r.Original))
 		if r.Final != "" && b.qualify(r.Final) != b.qualify(r.Original) {
-			fmt.Fprintf(&out, "It was to go on from there to <%s>.\n\n", cleanAddress(r.Final))
+			was := "was to go"
+			if r.Action >= Delivered {
+				was = "went"
+			}
+			fmt.Fprintf(&out, "It %s on from there to <%s>.\n\n", was, cleanAddress(r.Final))
 		}
 		if reason := outcome.Clean(r.Text); reason != "" {
 			fmt.Fprintf(&out, "%s\n\n", reason)
 		}
 		if r.GaveUpAfter > 0 {
 			fmt.Fprintf(&out, "Could not deliver for the last %d seconds. Giving up.\n\n", int64(r.GaveUpAfter/time.Second))
+		}
+		if r.Action == Delayed {
+			fmt.Fprintf(&out, "It will be tried until %s.\n\n", header.Date(r.RetryUntil))
 		}
 	}
 	if full {

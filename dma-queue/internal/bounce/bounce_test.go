@@ -10,6 +10,7 @@ import (
 	"net/mail"
 	"net/textproto"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -265,6 +266,56 @@ func TestForeign(t *testing.T) {
 				t.Errorf("status %v", got)
 			}
 		})
+	}
+}
+
+func TestActions(t *testing.T) {
+	b := report()
+	b.EnvID, b.OriginalID = "job 7", "the id"
+	until := time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
+	for name, c := range map[string]struct {
+		recipients []Recipient
+		subject    string
+		text       string
+		status     []string // of the first recipient: Original-Recipient, Action, Status, Will-Retry-Until
+	}{
+		"delayed": {
+			[]Recipient{{Action: Delayed, Original: "a@b", Status: "4.4.1", Text: "no answer", RetryUntil: until}},
+			"Mail delivery delayed", "could not yet be delivered to <a@b>.\n\nno answer\n\nIt will be tried until Wed, 04 Mar 2026 05:06:07 +0000.\n",
+			[]string{"rfc822; a@b", "delayed", "4.4.1", "Wed, 04 Mar 2026 05:06:07 +0000"},
+		},
+		"delivered": {
+			[]Recipient{{Action: Delivered, Original: "a", ORcpt: "rfc822;x@y", Final: "c@d", Status: "2.0.0"}},
+			"Mail delivered", "Your mail was delivered to <a>.\n\nIt went on from there to <c@d>.\n",
+			[]string{"rfc822; x@y", "delivered", "2.0.0", ""},
+		},
+		"relayed, with a status that does not fit": {
+			[]Recipient{{Action: Relayed, Original: "a@b", Status: "5.0.0"}},
+			"Mail delivered", "will not say what becomes of it, for <a@b>.\n",
+			[]string{"rfc822; a@b", "relayed", "2.0.0", ""},
+		},
+		"delayed and delivered": {
+			[]Recipient{{Action: Delivered, Original: "a@b", Status: "2.0.0"}, {Action: Delayed, Original: "c@d"}},
+			"Mail delivery delayed", "delivered to <a@b>", []string{"rfc822; a@b", "delivered", "2.0.0", ""},
+		},
+		"all": {
+			[]Recipient{{Action: Failed, Original: "a@b"}, {Action: Relayed, Original: "c@d"}, {Action: Delayed, Original: "e@f"}},
+			"Mail delivery failed", "There was an error delivering your mail to <a@b>.", []string{"rfc822; a@b", "failed", "5.0.0", ""},
+		},
+	} {
+		b.Recipients = c.recipients
+		p := parse(t, compose(t, b))
+		if got := p.header.Get("Subject"); got != c.subject {
+			t.Errorf("%s: subject %q", name, got)
+		}
+		if !strings.Contains(p.text, c.text) {
+			t.Errorf("%s: text %q", name, p.text)
+		}
+		got := p.status[1]
+		fields := []string{got.Get("Original-Recipient"), got.Get("Action"), got.Get("Status"), got.Get("Will-Retry-Until")}
+		if !slices.Equal(fields, c.status) || p.status[0].Get("Original-Envelope-Id") != "job 7" {
+			t.Errorf("%s: status %q", name, p.status)
+		}
 	}
 }
 

@@ -16,17 +16,25 @@ func (b *Report) status() []byte {
 	var out bytes.Buffer
 	fmt.Fprintf(&out, "Reporting-MTA: dns; %s\nX-Dma-Queue-Id: %s\nArrival-Date: %s\n",
 		ascii(b.Host), ascii(b.OriginalID), header.Date(b.Arrived))
+	if b.EnvID != "" {
+		fmt.Fprintf(&out, "Original-Envelope-Id: %s\n", ascii(b.EnvID))
+	}
 	for _, r := range b.Recipients {
 		final := r.Final
 		if final == "" {
 			final = r.Original
 		}
 		status := r.Status
-		if !outcome.ValidCode(status) {
-			status = "5.0.0"
+		// RFC 3464 2.3.4: it agrees with the action. What was tried for too long has failed with a 4.
+		if class := [...]string{"5", "4", "2", "2"}[r.Action]; !outcome.ValidCode(status) || r.Action != Failed && status[:1] != class {
+			status = class + ".0.0"
 		}
-		fmt.Fprintf(&out, "\nOriginal-Recipient: %s\nFinal-Recipient: %s\nAction: failed\nStatus: %s\n",
-			b.typed(r.Original), b.typed(final), status)
+		original := b.typed(r.Original)
+		if kind, address, ok := strings.Cut(r.ORcpt, ";"); ok {
+			original = ascii(kind) + "; " + ascii(address)
+		}
+		fmt.Fprintf(&out, "\nOriginal-Recipient: %s\nFinal-Recipient: %s\nAction: %s\nStatus: %s\n",
+			original, b.typed(final), r.Action, status)
 		if name, _, _ := strings.Cut(outcome.Clean(r.Remote), " "); name != "" {
 			fmt.Fprintf(&out, "Remote-MTA: dns; %s\n", ascii(name))
 		}
@@ -34,6 +42,9 @@ func (b *Report) status() []byte {
 			fmt.Fprintf(&out, "Diagnostic-Code: smtp; %s\n", ascii(reply))
 		}
 		fmt.Fprintf(&out, "Last-Attempt-Date: %s\n", header.Date(b.Now))
+		if r.Action == Delayed {
+			fmt.Fprintf(&out, "Will-Retry-Until: %s\n", header.Date(r.RetryUntil))
+		}
 	}
 	return out.Bytes()
 }

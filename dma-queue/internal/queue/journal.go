@@ -178,7 +178,7 @@ func appendTarget(b []byte, i int, t *Target) []byte {
 		num(i), num(t.Kind), num(t.State), num(t.Parent), t.Address, t.Login,
 		num(int(t.Token.Index)), string(t.Token.File[:]), string(t.Token.Entry[:]), t.Original,
 		num(t.Tries), num(next), flag(t.Blocked), num(t.Outcome.Class), t.Outcome.Code, t.Outcome.Text, t.Remote,
-		num(t.Notify), t.ORcpt, flag(t.Warned),
+		num(t.Notify), t.ORcpt, num(t.Tell), flag(t.Warned),
 	}, t.Chain...)...)
 }
 
@@ -333,7 +333,8 @@ func (d *fieldReader) target(m *Message) {
 	t.Blocked = d.flag()
 	t.Outcome = outcome.Outcome{Class: outcome.Class(d.num(0, int64(outcome.Failed))), Code: d.str(len("5.999.999")), Text: d.str(outcome.MaxText)}
 	t.Remote = d.str(proto.MaxText)
-	t.Notify, t.ORcpt, t.Warned = dsn.Notify(d.num(0, int64(dsn.Never))), d.str(dsn.MaxOriginal), d.flag()
+	t.Notify, t.ORcpt = dsn.Notify(d.num(0, int64(dsn.Never))), d.str(dsn.MaxOriginal)
+	t.Tell, t.Warned = dsn.Notify(d.num(0, int64(dsn.Never))), d.flag()
 	t.Chain = d.rest(proto.MaxChain)
 	switch {
 	case d.bad:

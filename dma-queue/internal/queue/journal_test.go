@@ -72,7 +72,7 @@ func drawTarget(t *rapid.T, i int) Target {
 		Parent: rapid.IntRange(NoParent, i-1).Draw(t, "parent"), Address: str.Draw(t, "address"), Login: str.Draw(t, "login"),
 		Token:    proto.Token{Index: rapid.Uint16().Draw(t, "index"), File: hash.Draw(t, "file"), Entry: hash.Draw(t, "entry")},
 		Original: str.Draw(t, "original"), Chain: rapid.SliceOfN(str, 0, proto.MaxChain).Draw(t, "chain"),
-		Tries: rapid.IntRange(0, 1<<20).Draw(t, "tries"), Blocked: rapid.Bool().Draw(t, "blocked"), Warned: rapid.Bool().Draw(t, "warned"),
+		Tries: rapid.IntRange(0, 1<<20).Draw(t, "tries"), Blocked: rapid.Bool().Draw(t, "blocked"), Tell: dsn.Notify(rapid.SampledFrom([]int{0, 1, 4}).Draw(t, "tell")), Warned: rapid.Bool().Draw(t, "warned"),
 		Notify: dsn.Notify(rapid.IntRange(0, int(dsn.Never)).Draw(t, "notify")), ORcpt: str.Draw(t, "orcpt"), Remote: str.Draw(t, "remote"),
 	}
 	if s := rapid.Int64Range(0, 1<<40).Draw(t, "next"); s > 0 {
@@ -209,7 +209,7 @@ func TestDamagedJournal(t *testing.T) {
 	rec := func(kind byte, fields ...string) []byte { return spool.AppendRecord(nil, kind, fields...) }
 	first := whole[len(journalMagic):ends[0]]
 	target := func(i string, parent string) []byte {
-		return rec(recTarget, i, "1", "1", parent, "a", "", "0", strings.Repeat("\x00", 32), strings.Repeat("\x00", 32), "a", "0", "0", "0", "0", "", "", "", "0", "", "0")
+		return rec(recTarget, i, "1", "1", parent, "a", "", "0", strings.Repeat("\x00", 32), strings.Repeat("\x00", 32), "a", "0", "0", "0", "0", "", "", "", "0", "", "0", "0")
 	}
 	for name, tail := range map[string][]byte{
 		"unknown record":        rec('X'),

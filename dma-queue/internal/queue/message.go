@@ -52,9 +52,10 @@ type Target struct {
 	ORcpt    string     // "type;address" that reports call Original, if anything
 
 	Tries   int
-	Next    time.Time // not before; zero means at once
-	Blocked bool      // waits for its destination, not for itself
-	Warned  bool      // the sender was told that it is late
+	Next    time.Time  // not before; zero means at once
+	Blocked bool       // waits for its destination, not for itself
+	Tell    dsn.Notify // what the sender is to be told of: Success, or Delay; failures are in State
+	Warned  bool       // the sender was told that it is late, or is going to be
 	Outcome outcome.Outcome
 	Remote  string // who said Outcome, if it was an SMTP server
 }
@@ -129,12 +130,15 @@ func (m *Message) Add(t Target) int {
 // Finished reports whether nothing is left to do.
 func (m *Message) Finished() bool {
 	for i := range m.Targets {
-		if s := m.Targets[i].State; s == Open || s == Failed {
+		if t := &m.Targets[i]; t.State == Open || t.News() {
 			return false
 		}
 	}
 	return true
 }
+
+// News reports whether the sender is still to be told of t.
+func (t *Target) News() bool { return t.State == Failed || t.Tell != 0 }
 
 // NewMessage makes the envelope of a submission. Its targets are the recipients
 // as they were given, looked at by nobody yet.
