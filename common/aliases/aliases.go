@@ -1,15 +1,15 @@
 // Package aliases reads the alias file: "name: target, target" with continuation
 // lines that begin with a blank, quoted names and targets, and # comments
-// (RULES C10). A line that is wrong gives a warning and nothing else happens to it:
-// it never stands in the way of the others.
+// (RULES C10); dma-aliases(5) has it all. A line that is wrong never stands in the
+// way of the others.
+//
+// A program that starts for one message has no time to take 100 000 aliases
+// apart. So Load finds only where each begins, and Find reads the few that it is
+// asked for. Check reads all, for people who want to know what is wrong.
 package aliases
 
 import (
-	"errors"
 	"fmt"
-	"io"
-	"io/fs"
-	"os"
 	"strings"
 
 	"dma/common/mailaddr"
@@ -19,7 +19,7 @@ import (
 const (
 	MaxFile     = 64 << 20 // bytes in the file; what is larger is no alias file
 	maxText     = 4000     // bytes in a command or path (PATH_MAX is 4096)
-	maxWarnings = 100      // warnings given, the last one standing for the rest
+	maxWarnings = 100      // warnings of a Report, the last one standing for the rest
 )
 
 // Kind says what a target is.
@@ -41,11 +41,17 @@ type Target struct {
 	Text     string        // of the others: the command without |, or the path
 }
 
+// Discards reports whether the target is /dev/null, which needs no delivery to a file.
+func (t Target) Discards() bool { return t.Kind == File && t.Text == "/dev/null" }
+
 // Warning says what is wrong with a line and what to write instead.
 type Warning struct {
 	File string
 	Line int // counted from 1
 	Text string
+	// Bad: what the line asks for is not done; it is passed over, or mail waits
+	// until it is put right. If not, only its form is wrong.
+	Bad bool
 }
 
 func (w Warning) String() string { return fmt.Sprintf("%s:%d: %s", w.File, w.Line, w.Text) }
@@ -53,80 +59,90 @@ func (w Warning) String() string { return fmt.Sprintf("%s:%d: %s", w.File, w.Lin
 // Table is an alias file in memory. It does not change; any number of goroutines
 // may use it.
 type Table struct {
-	names   map[string]uint32 // index into targets, by lower-case name without quotes
-	targets [][]Target
+	// Warn, if there is one, is told what is wrong with the lines of a name each
+	// time it is looked up. It is set before the first Find.
+	Warn func(Warning)
+
+	file    string
+	text    []byte
+	entries []entry  // in the order of the file
+	heads   []uint32 // by hash of the name: the first entry, counted from 1; as many as a power of 2
 }
 
-// Load reads the file at path. One that is not there is an empty table; one that
-// cannot be read is an error and says nothing about any name.
-func Load(path string) (*Table, []Warning, error) {
-	f, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return &Table{}, nil, nil
-	}
-	if err != nil {
-		return nil, nil, err
-	}
-	defer f.Close()
-	size := int64(0)
-	if info, err := f.Stat(); err == nil {
-		size = info.Size()
-	}
-	return read(f, path, size)
+// entry is where an alias begins: at a line that belongs to none before it.
+type entry struct {
+	start uint32 // in text; MaxFile fits
+	next  uint32 // entry with the same place in heads, counted from 1
 }
 
-// Parse reads an alias file; name is for the warnings. The error is one of reading.
-func Parse(r io.Reader, name string) (*Table, []Warning, error) { return read(r, name, 0) }
-
-func read(r io.Reader, name string, size int64) (*Table, []Warning, error) {
-	var text strings.Builder
-	text.Grow(int(min(size, MaxFile)))
-	n, err := io.Copy(&text, io.LimitReader(r, MaxFile+1))
-	if err == nil && n > MaxFile {
-		err = fmt.Errorf("larger than %d MiB", MaxFile>>20)
+// Find says what the address a of this host stands for: what is found first of
+// name@domain, name@host and name; of the same without +extension (RULES C6); and,
+// if star is set, the alias *. As in dma * comes before local users too; what an
+// alias itself names is looked up without it, or everything would end there.
+// The key is the alias that was found, in lower case.
+func (t *Table) Find(a mailaddr.Addr, host string, star bool) (key string, targets []Target, found bool) {
+	if len(t.entries) == 0 {
+		return "", nil, false
 	}
-	if err != nil {
-		return nil, nil, fmt.Errorf("read %s: %w", name, err)
+	names := make([]string, 0, 7)
+	local := plain(a.Local)
+	for {
+		if a.Domain != "" {
+			names = append(names, local+"@"+a.Domain)
+		}
+		if host != "" && !strings.EqualFold(host, a.Domain) {
+			names = append(names, local+"@"+host)
+		}
+		names = append(names, local)
+		user, _, extended := strings.Cut(local, "+")
+		if !extended || user == "" {
+			break
+		}
+		local = user
 	}
-	p := parser{file: name}
-	p.parse(text.String())
-	return &p.table, p.warnings, nil
+	if star {
+		names = append(names, "*")
+	}
+	for _, name := range names {
+		name = strings.ToLower(name)
+		if targets := t.targets(name); len(targets) > 0 {
+			return name, targets, true
+		}
+	}
+	return "", nil, false
 }
 
-// Len is the number of aliases.
-func (t *Table) Len() int { return len(t.names) }
-
-// Lookup finds what the local name stands for, or else what the alias * stands
-// for. As in dma, * comes before local users too; names that came out of an alias
-// are looked up with Exact, or everything would end in *.
-func (t *Table) Lookup(name string) ([]Target, bool) {
-	if targets, ok := t.Exact(name); ok {
-		return targets, true
-	}
-	return t.find("*")
-}
-
-// Exact is Lookup without the alias *. The name may have a domain, which the
-// caller knows to be this host: name@host is found as such or by its name alone.
-// The result belongs to the table.
-func (t *Table) Exact(name string) ([]Target, bool) {
-	if targets, ok := t.find(name); ok {
-		return targets, true
-	}
-	local, _, found := mailaddr.Split(name)
-	if !found {
-		return nil, false
-	}
-	return t.find(local)
-}
-
-func (t *Table) find(name string) ([]Target, bool) {
+// plain is a name without the quotes around it.
+func plain(name string) string {
 	if n := quotedLen(name); n > 0 && n == len(name) {
-		name = unquote(name)
+		return unquote(name)
 	}
-	i, ok := t.names[strings.ToLower(name)]
-	if !ok {
-		return nil, false
+	return name
+}
+
+// targets are those of all lines with that name, in lower case, as dma has it.
+func (t *Table) targets(name string) []Target {
+	var all []Target
+	at, line := uint32(0), 1 // up to where lines have been counted
+	for i := t.first(name); i != 0; i = t.entries[i-1].next {
+		p := parser{file: t.file, rest: t.alias(int(i - 1)), line: 1}
+		found, targets := p.alias()
+		if strings.ToLower(found) != name {
+			continue // only the hash is the same
+		}
+		if len(all) > 0 && len(targets) > 0 {
+			p.again(found, 1)
+		}
+		all = append(all, targets...)
+		if len(p.warnings) > 0 && t.Warn != nil {
+			start := t.entries[i-1].start
+			line += lineEnds(t.text[at:start])
+			at = start
+			for _, w := range p.warnings {
+				w.Line += line - 1
+				t.Warn(w)
+			}
+		}
 	}
-	return t.targets[i], true
+	return all
 }

@@ -1,14 +1,10 @@
 package aliases
 
 import (
-	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
-	"testing/iotest"
 
 	"pgregory.net/rapid"
 
@@ -65,9 +61,9 @@ func files() []fileCase {
 		{name: "with domain", text: "a@Host: b\nc: d\n", want: m{"a@hOST": "b", "c@host": "d", "a": ""}},
 		{name: "quoted name", text: "\"a b\": c\n\"d\": e\n\"x:y\": z\n", want: m{`"a b"`: "c", "d": "e", `"d"@h`: "e", "x:y": "z"}},
 		{name: "quoted targets", text: `a: "b", "c d"@e, "f g", "h\"i j"` + "\n", want: m{"a": `b; "c d"@e; "f g"; "h\"i j"`}},
-		{name: "command", text: "a: |/bin/x y, b\n", want: m{"a": "|/bin/x y; b"}},
-		{name: "quoted command", text: `a: "|/bin/x y, \"z\" # \\n", b` + "\n", want: m{"a": `|/bin/x y, "z" # \n; b`}},
-		{name: "file", text: "a: /dev/null\nb: \"/a b\"\n", want: m{"a": "/dev/null", "b": "/a b"}},
+		{name: "command", text: "a: |/bin/x y, b\n", want: m{"a": "|/bin/x y; b"}, warn: []string{`this version delivers to no commands and files`}},
+		{name: "quoted command", text: `a: "|/bin/x y, \"z\" # \\n", b` + "\n", want: m{"a": `|/bin/x y, "z" # \n; b`}, warn: []string{`this version delivers to no commands and files`}},
+		{name: "file", text: "a: /dev/null\nb: \"/a b\"\n", want: m{"a": "/dev/null", "b": "/a b"}, warn: []string{`this version delivers to no commands and files`}},
 		{name: "include", text: "a: :include:/x\nb: \":include: /x y\"\n", want: m{"a": ":include:/x", "b": ":include:/x y"}},
 		{name: "no expansion", text: "root: \\root, a@b\n", want: m{"root": `\root; a@b`}},
 		{name: "angle brackets", text: "a: <b@c>\n", want: m{"a": "b@c"}},
@@ -75,8 +71,12 @@ func files() []fileCase {
 		{name: "owner", text: "list: :include:/l\nowner-list: a\n", want: m{"owner-list": "a"}},
 		{
 			name: "twice", text: "a: b\nc: d\nA: e, f\na: g\n", want: m{"a": "b; e; f; g", "c": "d"},
-			warn: []string{`3: alias "a" is there already`, `4: alias "a" is there already`},
+			warn: []string{`3: alias "A" is there already`, `4: alias "a" is there already`},
 		},
+
+		{name: "not ASCII", text: "Éa: b\nö: c\n\"Ä b\": d\n\u212a: e\n", want: m{"éA": "b", "Ö": "c", `"ä B"`: "d", "k": "e"}},
+		{name: "include in capitals", text: "a: :Include:/X\n", want: m{"a": ":include:/X"}},
+		{name: "bad target before a comment", text: "a: b@ # x, y\n c\n", want: m{"a": "c"}, warn: []string{`1: target "b@" of "a"`}},
 
 		{name: "no colon", text: "a b\nc: d\n", want: m{"c": "d"}, warn: []string{`1: no colon after the name "a"; write`}},
 		{name: "no name", text: ": a\nc: d\n", want: m{"c": "d"}, warn: []string{`1: name "": empty address`}},
@@ -99,94 +99,108 @@ func files() []fileCase {
 	}
 }
 
+// find is what the tables ask: the name with its domain, if it has one.
+func find(t *Table, name string) string {
+	a, err := mailaddr.Parse(name)
+	if err != nil {
+		local, domain, _ := mailaddr.Split(name)
+		a = mailaddr.Addr{Local: local, Domain: domain}
+	}
+	_, targets, _ := t.Find(a, "", true)
+	return show(targets)
+}
+
+func checkText(text string) *Report {
+	r := &Report{}
+	r.check(Parse([]byte(text), "F"), func(string) ([]Target, []Warning, error) { return nil, nil, nil })
+	return r
+}
+
 func TestParse(t *testing.T) {
 	for _, c := range files() {
 		t.Run(c.name, func(t *testing.T) {
-			table, warnings, err := Parse(strings.NewReader(c.text), "F")
-			if err != nil {
-				t.Fatal(err)
-			}
+			table := Parse([]byte(c.text), "F")
 			for name, want := range c.want {
-				got, ok := table.Lookup(name)
-				if show(got) != want || ok != (want != "") {
-					t.Errorf("Lookup(%q) = %s, %v; want %s", name, show(got), ok, want)
+				if got := find(table, name); got != want {
+					t.Errorf("Find(%q) = %s; want %s", name, got, want)
 				}
 			}
-			var texts []string
-			for _, w := range warnings {
-				texts = append(texts, w.String())
-			}
-			if len(texts) != len(c.warn) {
-				t.Fatalf("warnings %q, want %q", texts, c.warn)
-			}
-			for i, want := range c.warn {
-				if !strings.Contains(texts[i], want) || !strings.HasPrefix(texts[i], "F:") {
-					t.Errorf("warning %q, want %q", texts[i], want)
-				}
-			}
+			compareWarnings(t, checkText(c.text).Warnings, c.warn)
 		})
 	}
 }
 
-func TestExactHasNoStar(t *testing.T) {
-	table, _, _ := Parse(strings.NewReader("*: b\na: c\n"), "F")
-	if _, ok := table.Exact("x"); ok {
-		t.Error("Exact found x")
+func compareWarnings(t *testing.T, warnings []Warning, want []string) {
+	t.Helper()
+	var texts []string
+	for _, w := range warnings {
+		texts = append(texts, w.String())
 	}
-	if got, ok := table.Exact("*"); !ok || show(got) != "b" {
-		t.Errorf("Exact(*) = %s, %v", show(got), ok)
+	if len(texts) != len(want) {
+		t.Fatalf("warnings %q, want %q", texts, want)
 	}
-	if table.Len() != 2 {
-		t.Errorf("Len = %d", table.Len())
+	for i, want := range want {
+		if !strings.Contains(texts[i], want) || !strings.HasPrefix(texts[i], "F:") {
+			t.Errorf("warning %q, want %q", texts[i], want)
+		}
 	}
 }
 
-func TestEmptyTable(t *testing.T) {
-	if _, ok := new(Table).Lookup("x"); ok {
+func TestFind(t *testing.T) {
+	const text = "a: 1\na@host: 2\nb: 3\nc@host: 4\nd@other: 5\n\"e f\": 6\n\"g h@host\": 7\ni+x: 8\ni: 9\nj: j\n*: 10\nk@host: 11\n"
+	table := Parse([]byte(text), "F")
+	for _, c := range []struct {
+		local, domain string
+		star          bool
+		key, want     string
+	}{
+		{"a", "", true, "a@host", "2"},
+		{"a", "host", true, "a@host", "2"},
+		{"A", "HOST", true, "a@host", "2"},
+		{"a", "other", true, "a@host", "2"},
+		{"b", "", true, "b", "3"},
+		{"b", "other", true, "b", "3"},
+		{"c", "", true, "c@host", "4"},
+		{"d", "", false, "", ""},
+		{"d", "", true, "*", "10"},
+		{"d", "Other", true, "d@other", "5"},
+		{`"e f"`, "", true, "e f", "6"},
+		{`"E f"`, "host", true, "e f", "6"},
+		{`"g h"`, "", true, "g h@host", "7"},
+		{"i+x", "", true, "i+x", "8"},
+		{"i+y", "", true, "i", "9"},
+		{"i+x+y", "", true, "i", "9"},
+		{"k+y", "other", true, "k@host", "11"},
+		{"+i", "", false, "", ""},
+		{"x+i", "", true, "*", "10"},
+		{"*", "", false, "*", "10"},
+		{"", "", false, "", ""},
+	} {
+		key, targets, found := table.Find(mailaddr.Addr{Local: c.local, Domain: c.domain}, "host", c.star)
+		if key != c.key || show(targets) != c.want || found != (c.want != "") {
+			t.Errorf("%s@%s: %q, %s, %v", c.local, c.domain, key, show(targets), found)
+		}
+	}
+	if _, _, found := new(Table).Find(mailaddr.Addr{Local: "x"}, "host", true); found {
 		t.Error("found x in nothing")
 	}
 }
 
-func TestLoad(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "aliases")
-	if table, w, err := Load(path); err != nil || len(w) != 0 || table.Len() != 0 {
-		t.Errorf("missing file: %v, %v, %v", table, w, err)
-	}
-	if err := os.WriteFile(path, []byte("a: b\nc\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	table, w, err := Load(path)
-	if err != nil || len(w) != 1 || w[0].File != path || w[0].Line != 2 || table.Len() != 1 {
-		t.Errorf("%v, %v, %v", table, w, err)
-	}
-	if _, _, err := Load(t.TempDir()); err == nil {
-		t.Error("a directory was read")
-	}
-}
-
-// A file that cannot be read to its end is not a shorter file.
-func TestReadError(t *testing.T) {
-	boom := errors.New("boom")
-	table, _, err := Parse(iotest.TimeoutReader(strings.NewReader("a: b\n")), "F")
-	if err == nil || table != nil {
-		t.Errorf("%v, %v", table, err)
-	}
-	if _, _, err := Parse(iotest.ErrReader(boom), "F"); !errors.Is(err, boom) {
-		t.Errorf("%v", err)
-	}
-	if _, _, err := Parse(endless{}, "F"); err == nil {
-		t.Error("an endless file was read")
-	}
-}
-
-type endless struct{}
-
-func (endless) Read(p []byte) (int, error) { return len(p), nil }
-
-func TestManyWarnings(t *testing.T) {
-	_, w, _ := Parse(strings.NewReader(strings.Repeat("x\n", 1000)+"a: b\n"), "F")
-	if len(w) != maxWarnings || !strings.Contains(w[maxWarnings-1].Text, "too many") {
-		t.Errorf("%d warnings, last %v", len(w), w[len(w)-1])
+// What is wrong with a line is told when the line is needed, and with the line's number.
+func TestWarn(t *testing.T) {
+	table := Parse([]byte("# x\na: b\nc\nd: e,\n f g\n  # y\nA: h, |\nz: \"\n"), "F")
+	var got []Warning
+	table.Warn = func(w Warning) { got = append(got, w) }
+	for name, want := range map[string][]string{
+		"a": {`7: target "|" of "A" ignored`, `7: alias "A" is there already`},
+		"c": {`3: no colon after the name "c"`},
+		"d": {`5: target "f g" of "d"`},
+		"x": nil,
+		"z": {`8: target`},
+	} {
+		got = nil
+		find(table, name)
+		compareWarnings(t, got, want)
 	}
 }
 
@@ -199,34 +213,79 @@ func TestLinesAreIndependent(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		before := rapid.SampledFrom(texts).Draw(t, "before")
 		after := rapid.SampledFrom(texts).Draw(t, "after")
-		table, _, err := Parse(strings.NewReader(before+"\nmine: x, \"|y z\",\n /w\n"+after), "F")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got, _ := table.Lookup("mine"); !strings.HasPrefix(after, " ") && show(got) != "x; |y z; /w" {
-			t.Fatalf("got %s between %q and %q", show(got), before, after)
+		table := Parse([]byte(before+"\nmine: x, \"|y z\",\n /w\n"+after), "F")
+		if got := find(table, "mine"); !strings.HasPrefix(after, " ") && got != "x; |y z; /w" {
+			t.Fatalf("got %s between %q and %q", got, before, after)
 		}
 	})
 }
 
-func FuzzParse(f *testing.F) {
-	for _, c := range files() {
-		f.Add(c.text)
+// readAll is the plain way: it cuts the text into aliases and takes all apart, without an index.
+func readAll(text string) map[string][]Target {
+	all := make(map[string][]Target)
+	lines := strings.SplitAfter(text, "\n")
+	for len(lines) > 0 {
+		first := lines[0]
+		lines = lines[1:]
+		if first == "" || strings.ContainsRune(" \t\r\n#", rune(first[0])) {
+			continue
+		}
+		for len(lines) > 0 && lines[0] != "" && strings.ContainsRune(" \t\r\n#", rune(lines[0][0])) {
+			first += lines[0]
+			lines = lines[1:]
+		}
+		p := parser{rest: first}
+		name, targets := p.alias()
+		if len(targets) > 0 {
+			all[strings.ToLower(name)] = append(all[strings.ToLower(name)], targets...)
+		}
 	}
-	f.Fuzz(func(t *testing.T, text string) {
-		table, warnings, err := Parse(strings.NewReader(text), "F")
-		if err != nil {
-			t.Fatal(err)
+	return all
+}
+
+// compare looks up all names of text, and those given, in both ways.
+func compare(t interface{ Fatalf(string, ...any) }, text string, names ...string) {
+	all, table := readAll(text), Parse([]byte(text), "F")
+	for name := range all {
+		names = append(names, name, strings.ToUpper(name))
+	}
+	for _, name := range names {
+		name = strings.ToLower(name)
+		if got, want := table.targets(name), all[name]; !slices.Equal(got, want) {
+			t.Fatalf("%q in %q: %s; want %s", name, text, show(got), show(want))
 		}
-		for _, w := range warnings {
-			if w.Line < 1 || w.Line > strings.Count(text, "\n")+1 || w.Text == "" {
-				t.Fatalf("warning %+v", w)
-			}
-		}
-		for name, i := range table.names {
-			targets := table.targets[i]
-			if name == "" || len(targets) == 0 {
-				t.Fatalf("alias %q with %d targets", name, len(targets))
+	}
+	if n := checkText(text).Aliases; n != len(all) {
+		t.Fatalf("%d aliases in %q; want %d", n, text, len(all))
+	}
+}
+
+// The index finds what the plain way finds.
+func TestIndexAgainstReadAll(t *testing.T) {
+	var texts []string
+	for _, c := range files() {
+		texts = append(texts, c.text)
+	}
+	line := rapid.OneOf(
+		rapid.SampledFrom(texts),
+		rapid.Map(rapid.SliceOfN(rapid.SampledFrom([]string{
+			"a", "A", "b", "é", "É", "\xff", "K", ":", ":", ": ", ",", " ", "\t", "\r", "\n", "\n", "#", "\"", "\\", "@", "*", "|x", "/x", ":include:/x",
+		}), 0, 30), func(words []string) string { return strings.Join(words, "") }),
+	)
+	rapid.Check(t, func(t *rapid.T) {
+		compare(t, strings.Join(rapid.SliceOfN(line, 1, 6).Draw(t, "lines"), "\n"), "a", "b", "é", "k", "*", "a@b", "")
+	})
+}
+
+func FuzzFind(f *testing.F) {
+	for _, c := range files() {
+		f.Add(c.text, "a")
+	}
+	f.Fuzz(func(t *testing.T, text, name string) {
+		compare(t, text, name)
+		for key, targets := range readAll(text) {
+			if key == "" || len(targets) == 0 {
+				t.Fatalf("alias %q with %d targets", key, len(targets))
 			}
 			for _, target := range targets {
 				if (target.Kind == Address) == target.Addr.IsNull() || (target.Kind != Address) == (target.Text == "") {
@@ -234,9 +293,12 @@ func FuzzParse(f *testing.F) {
 				}
 			}
 		}
-		again, _, _ := Parse(strings.NewReader(text+"\n\nmine: x\n"), "F")
-		if got, _ := again.Lookup("mine"); !slices.Contains(got, Target{Kind: Address, Addr: mailaddr.Addr{Local: "x"}}) {
-			t.Fatalf("the last line was lost: %s", show(got))
+		r := checkText(text)
+		for _, w := range r.Warnings {
+			if w.Line < 1 || w.Line > strings.Count(text, "\n")+1 || w.Text == "" {
+				t.Fatalf("warning %+v", w)
+			}
 		}
+		compare(t, text+"\n\nmine: x\n", "mine")
 	})
 }

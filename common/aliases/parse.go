@@ -8,152 +8,113 @@ import (
 	"dma/common/mailaddr"
 )
 
-// Room made at once.
-const (
-	chunk   = 4096    // targets
-	maxRoom = 1 << 17 // aliases; more of them fit, as the table grows
-)
-
+// parser takes one alias apart, or a list.
 type parser struct {
 	file     string
-	table    Table
+	rest     string
+	line     int // where rest begins
+	size     int // bytes of the targets, with a comma between
+	bad      int // mistakes
 	warnings []Warning
-
-	rest    string // of the current alias
-	line    int    // where rest begins
-	targets []Target
-	free    []Target // room for the targets of the next aliases
 }
 
-func (p *parser) warn(format string, args ...any) {
-	switch {
-	case len(p.warnings) < maxWarnings-1:
-		p.warnings = append(p.warnings, Warning{p.file, p.line, fmt.Sprintf(format, args...)})
-	case len(p.warnings) == maxWarnings-1:
-		p.warnings = append(p.warnings, Warning{p.file, p.line, "too many mistakes; the rest is not shown"})
+// wrong warns of what is not done as the line asks.
+func (p *parser) wrong(format string, args ...any) {
+	p.bad++
+	p.warn(Warning{p.file, p.line, fmt.Sprintf(format, args...), true})
+}
+
+func (p *parser) warn(w Warning) {
+	if len(p.warnings) < maxWarnings {
+		p.warnings = append(p.warnings, w)
 	}
 }
 
-// parse cuts text into aliases: a line that begins with neither blank nor #, and
-// the lines up to the next such line.
-func (p *parser) parse(text string) {
-	lines := min(strings.Count(text, "\n")+1, maxRoom)
-	p.table = Table{make(map[string]uint32, lines), make([][]Target, 0, lines)}
-	next := 1
-	for text != "" {
-		p.line = next
-		end := lineEnd(text)
-		next++
-		if !belongs(text) {
-			for end < len(text) && belongs(text[end:]) {
-				end += lineEnd(text[end:])
-				next++
-			}
-			p.rest = text[:end]
-			p.alias()
-		} else if c := strings.TrimLeft(text[:end], " \t\r\n"); c != "" && c[0] != '#' {
-			p.warn("this line is indented and continues nothing; begin it in the first column")
-		}
-		text = text[end:]
-	}
+// again warns of a name that an earlier line has.
+func (p *parser) again(name string, line int) {
+	p.warn(Warning{p.file, line, fmt.Sprintf("alias %q is there already; the targets are added to it, write them in one line", short(name)), false})
 }
 
-func lineEnd(s string) int {
-	if n := strings.IndexByte(s, '\n'); n >= 0 {
-		return n + 1
-	}
-	return len(s)
-}
-
-// belongs: the line goes with the one before.
-func belongs(s string) bool {
-	switch s[0] {
-	case ' ', '\t', '\r', '\n', '#':
-		return true
-	}
-	return false
-}
-
-func (p *parser) alias() {
+// alias gives the name, as it is written but for quotes, and what it stands for:
+// nothing if the line is wrong.
+func (p *parser) alias() (name string, targets []Target) {
 	first := p.line
 	name, err := p.name()
 	if err != nil {
-		p.warn("%v; write \"name: target, target\"", err)
-		return
+		p.wrong("%v; write \"name: target, target\"", err)
+		return name, nil
 	}
-	p.targets = p.targets[:0]
-	wrong := false
+	empty := true
 	for p.separator() {
-		raw, err := p.raw()
-		var t Target
-		if err == nil {
-			t, err = classify(raw)
-		}
+		empty = false
+		line := p.line
+		t, raw, err := p.target()
 		if err != nil {
-			wrong = true
-			p.warn("target %q of %q ignored: %v", short(raw), short(name), err)
-			p.recover()
+			p.wrong("target %q of %q ignored: %v", short(raw), short(name), err)
 			continue
 		}
-		p.targets = append(p.targets, t)
-		if here := p.line; !p.atEnd() {
-			p.line, here = here, p.line
-			p.warn("no comma behind target %q, and the next line goes on; write one", short(raw))
-			p.line = here
+		p.add(raw)
+		targets = append(targets, t)
+		if !p.atEnd() {
+			p.warn(Warning{p.file, line, fmt.Sprintf("no comma behind target %q, and the next line goes on; write one", short(raw)), false})
 		}
 	}
-	if len(p.targets) > 0 {
-		p.store(strings.ToLower(name), first)
-	} else if !wrong {
+	if empty {
 		p.line = first
-		p.warn("alias %q has no target; write %q", short(name), short(name)+": target")
+		p.wrong("alias %q has no target; write %q", short(name), short(name)+": target")
 	}
+	return name, targets
 }
 
-// store adds the targets to those of an earlier line of the same name, as dma does.
-func (p *parser) store(name string, line int) {
-	t := &p.table
-	if i, known := t.names[name]; known {
-		p.line = line
-		p.warn("alias %q is there already; the targets are added to it, write them in one line", short(name))
-		t.targets[i] = append(t.targets[i], p.targets...)
-		return
+func (p *parser) add(raw string) {
+	if p.size > 0 {
+		p.size++
 	}
-	if len(p.free) < len(p.targets) {
-		p.free = make([]Target, max(chunk, len(p.targets)))
+	p.size += len(raw)
+}
+
+// target takes one target. What is left begins at a comma, a comment or the end of
+// the line, whether the target was right or not.
+func (p *parser) target() (t Target, raw string, err error) {
+	raw, err = p.raw()
+	if err == nil {
+		t, err = classify(raw)
 	}
-	n := copy(p.free, p.targets)
-	t.names[name] = uint32(len(t.targets))
-	t.targets = append(t.targets, p.free[:n:n])
-	p.free = p.free[n:]
+	return t, raw, err
 }
 
 // name takes the name and the colon.
-func (p *parser) name() (name string, err error) {
-	if p.rest[0] == '"' {
-		n := quotedLen(p.rest)
-		if n == 0 {
-			return "", errors.New("name without a closing quote")
-		}
-		name, p.rest = unquote(p.rest[:n]), p.rest[n:]
-	} else {
-		n := 0
-		for n < len(p.rest) && !endsName(p.rest[n]) {
-			n++
-		}
-		name, p.rest = p.rest[:n], p.rest[n:]
+func (p *parser) name() (string, error) {
+	name, rest, ok := cutName(p.rest)
+	if !ok {
+		return "", errors.New("name without a closing quote")
 	}
-	for p.rest != "" && (p.rest[0] == ' ' || p.rest[0] == '\t') {
-		p.rest = p.rest[1:]
+	rest = strings.TrimLeft(rest, " \t")
+	if rest == "" || rest[0] != ':' {
+		return name, fmt.Errorf("no colon after the name %q", short(name))
 	}
-	if p.rest == "" || p.rest[0] != ':' {
-		return "", fmt.Errorf("no colon after the name %q", short(name))
-	}
-	p.rest = p.rest[1:]
+	p.rest = rest[1:]
 	if err := mailaddr.Check(name); err != nil {
-		return "", fmt.Errorf("name %q: %w", short(name), err)
+		return name, fmt.Errorf("name %q: %w", short(name), err)
 	}
 	return name, nil
+}
+
+// cutName cuts the name off an alias, and takes off the quotes around it; not ok
+// if they are not closed.
+func cutName(s string) (name, rest string, ok bool) {
+	if s[0] == '"' {
+		n := quotedLen(s)
+		if n == 0 {
+			return "", "", false
+		}
+		return unquote(s[:n]), s[n:], true
+	}
+	n := 0
+	for n < len(s) && !endsName(s[n]) {
+		n++
+	}
+	return s[:n], s[n:], true
 }
 
 func endsName(c byte) bool {
@@ -162,6 +123,14 @@ func endsName(c byte) bool {
 		return true
 	}
 	return false
+}
+
+// endOfLine is where the line ends; the newline is not behind it.
+func endOfLine(s string) int {
+	if n := strings.IndexByte(s, '\n'); n >= 0 {
+		return n
+	}
+	return len(s)
 }
 
 // separator passes what stands between targets; false at the end of the alias.
@@ -185,8 +154,7 @@ func (p *parser) atEnd() bool {
 		case ' ', '\t', '\r':
 			p.rest = p.rest[1:]
 		case '#':
-			p.rest = p.rest[lineEnd(p.rest):]
-			p.line++
+			p.rest = p.rest[endOfLine(p.rest):]
 		default:
 			return p.rest[0] == ','
 		}
@@ -202,7 +170,7 @@ func (p *parser) raw() (string, error) {
 		case '"':
 			n := quotedLen(p.rest[i:])
 			if n == 0 {
-				raw := strings.TrimSuffix(p.rest[:lineEnd(p.rest)], "\n")
+				raw := p.rest[:endOfLine(p.rest)]
 				p.rest = p.rest[len(raw):]
 				return raw, errors.New("no closing quote in its line")
 			}
@@ -232,14 +200,7 @@ func (p *parser) raw() (string, error) {
 	return raw, nil
 }
 
-// recover goes on at the next line or comma.
-func (p *parser) recover() {
-	n := strings.IndexAny(p.rest, ",\n")
-	if n < 0 {
-		n = len(p.rest)
-	}
-	p.rest = p.rest[n:]
-}
+const include = ":include:"
 
 func classify(raw string) (Target, error) {
 	text := raw
@@ -255,8 +216,8 @@ func classify(raw string) (Target, error) {
 		kind, text = Command, strings.TrimLeft(text[1:], " \t")
 	case text[0] == '/':
 		kind = File
-	case strings.HasPrefix(text, ":include:"):
-		kind, text = Include, strings.TrimLeft(text[len(":include:"):], " \t")
+	case len(text) >= len(include) && strings.EqualFold(text[:len(include)], include):
+		kind, text = Include, strings.TrimLeft(text[len(include):], " \t")
 		if text == "" || text[0] != '/' {
 			return Target{}, errors.New("write :include:/path")
 		}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"dma/common/aliases"
+	"dma/common/conf"
 	"dma/common/mailaddr"
 	"dma/common/outcome"
 	"dma/common/passwd"
@@ -23,26 +24,32 @@ const (
 	MaxHops  = 50               // Received fields
 )
 
+// ListReader reads a list of addresses. Its error says what to do.
+type ListReader func(path string) ([]aliases.Target, error)
+
 // Expander knows the host's names and aliases.
 type Expander struct {
 	Aliases    *aliases.Table
 	AliasErr   error                    // why there are no Aliases; defers what would need them
+	List       ListReader               // reads the lists that aliases include
 	Host       string                   // of canonical recipients: login@Host
 	NullDomain string                   // of bare names on a null client; empty means Host
 	NullClient bool                     // nothing is local (NULLCLIENT)
+	Delivery   conf.Delivery            // what is delivered at all (DELIVERY)
 	Local      func(domain string) bool // of domains whose mail stays here; true for ""
 }
 
 // Canonical is the address that Delivered-To fields have for a login.
 func (e *Expander) Canonical(login string) string { return login + "@" + e.Host }
 
-// Fold is an address as two spellings of one have in common.
+// Fold is an address as two spellings of one have in common. Of the domains that
+// stay here only Host means no domain: others may have aliases of their own.
 func (e *Expander) Fold(address string) string {
 	a, err := mailaddr.Parse(address)
 	if err != nil {
 		return address
 	}
-	if a.Domain != "" && e.Local(a.Domain) && !e.NullClient {
+	if strings.EqualFold(a.Domain, e.Host) && !e.NullClient {
 		a.Domain = ""
 	}
 	return a.Key()
@@ -117,8 +124,10 @@ func (r *Run) Forwarded(i int, entries []proto.Target) outcome.Outcome {
 			}
 			leaves = append(leaves, queue.Target{Kind: queue.Mailbox, Login: n.Address})
 		case proto.TargetCommand:
-			leaves = append(leaves, queue.Target{Kind: queue.Command, Login: t.Login, Token: n.Token})
+			leaves = append(leaves, queue.Target{Kind: queue.Command, Login: t.Login, Token: n.Token, Extension: t.Extension})
 			forwards = true
+		case proto.TargetFile:
+			leaves = append(leaves, queue.Target{Kind: queue.File, Login: t.Login, Token: n.Token, Extension: t.Extension})
 		default:
 			leaves = append(leaves, queue.Target{Kind: queue.Recipient, Address: n.Address})
 			forwards = true
@@ -186,7 +195,7 @@ func (r *Run) child(t queue.Target, i int, chain []string) queue.Target {
 	case t.Kind == queue.Mailbox && parent.Kind == queue.User && t.Login == parent.Login:
 		t.Chain = parent.Chain // the user is no station on the way to the user's own mailbox
 	case t.Kind == queue.User && slices.Contains(chain, t.Address):
-		t.Kind = queue.Mailbox // a to b to a ends in a's mailbox (RULES C5)
+		t.Kind, t.Extension = queue.Mailbox, "" // a to b to a ends in a's mailbox (RULES C5)
 	}
 	return t
 }

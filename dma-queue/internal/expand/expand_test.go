@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"dma/common/aliases"
+	"dma/common/mailaddr"
 	"dma/common/outcome"
 	"dma/dma-queue/internal/queue"
 )
@@ -15,11 +16,22 @@ const host = "host.example"
 
 func expander(t *testing.T, file string) *Expander {
 	t.Helper()
-	table, warnings, err := aliases.Parse(strings.NewReader(file), "aliases")
-	if err != nil || len(warnings) > 0 {
-		t.Fatal(err, warnings)
+	table := aliases.Parse([]byte(file), "aliases")
+	table.Warn = func(w aliases.Warning) { t.Error(w) }
+	return &Expander{Aliases: table, List: readList, Host: host, Local: func(d string) bool { return d == "" || strings.EqualFold(d, host) || strings.HasSuffix(d, ".local") }}
+}
+
+// readList reads the lists of the tables below.
+func readList(path string) ([]aliases.Target, error) {
+	switch path {
+	case "/list":
+		return []aliases.Target{{Kind: aliases.Address, Addr: mailaddr.Addr{Local: "bob"}}, {Kind: aliases.Address, Addr: mailaddr.Addr{Local: "c", Domain: "far.example"}}}, nil
+	case "/self":
+		return []aliases.Target{{Kind: aliases.Address, Addr: mailaddr.Addr{Local: "A"}}, {Kind: aliases.Address, NoExpand: true, Addr: mailaddr.Addr{Local: "bob"}}}, nil
+	case "/empty":
+		return nil, nil
 	}
-	return &Expander{Aliases: table, Host: host, Local: func(d string) bool { return d == "" || strings.EqualFold(d, host) }}
+	return nil, errors.New("chmod it")
 }
 
 func nullClient(t *testing.T, file, domain string) *Expander {
@@ -122,7 +134,25 @@ func TestResolve(t *testing.T) {
 		"own mailbox and another":           {aliases: "alice: \\alice, bob\n", to: "alice", want: `\alice, bob`},
 		"command":                           {aliases: "a: bob, |/bin/x\n", to: "a", want: "?a", fault: "4.3.5"},
 		"file":                              {aliases: "a: /var/x\n", to: "a", want: "?a", fault: "4.3.5"},
-		"include":                           {aliases: "a: :include:/x, bob\n", to: "a", want: "?a", fault: "4.3.5"},
+		"include":                           {aliases: "a: alice, :include:/list\n", to: "a", want: "alice, bob, c@far.example"},
+		"include twice":                     {aliases: "a: :include:/list, b\nb: :include:/list\n", to: "a", want: "bob, c@far.example"},
+		"include with aliases in it":        {aliases: "a: :include:/list\nbob: alice\n", to: "a", want: "alice, c@far.example"},
+		"include that names the alias":      {aliases: "a: :include:/self\n", to: "a", want: `A, \bob`},
+		"include that cannot be read":       {aliases: "a: bob, :include:/x\n", to: "a", want: "?a", fault: "4.3.5"},
+		"include behind another alias":      {aliases: "a: b\nb: :include:/x\n", to: "a", want: "?a", fault: "4.3.5"},
+		"empty include":                     {aliases: "a: :include:/empty\n", to: "a", want: "?a", fault: "4.3.5"},
+		"empty include and another":         {aliases: "a: :include:/empty, bob\n", to: "a", want: "bob"},
+		"discarded":                         {aliases: "a: /dev/null\n", to: "a", want: "?a done"},
+		"discarded and another":             {aliases: "a: /dev/null, bob\n", to: "a", want: "bob"},
+		"extension":                         {aliases: "root: alice\n", to: "root+cron", want: "alice"},
+		"extension with an alias":           {aliases: "root: alice\nroot+cron: bob\n", to: "root+cron", want: "bob"},
+		"extension of oneself":              {aliases: "alice: alice+x, bob\n", to: "alice", want: "alice, bob"},
+		"extension that is no alias":        {aliases: "root: alice\n", to: "bob+root", want: "bob"},
+		"alias with another local domain":   {aliases: "info@one.local: alice\ninfo@two.local: bob\n", to: "info@one.local info@two.local", want: "alice, bob"},
+		"other local domain, no alias":      {aliases: "info@one.local: alice\n", to: "info@two.local", want: "info"},
+		"name for all local domains":        {aliases: "info: alice\n", to: "info@two.local", want: "alice"},
+		"from one domain to the other":      {aliases: "info@one.local: info@two.local\ninfo@two.local: bob\n", to: "info@one.local", want: "bob"},
+		"circle of domains":                 {aliases: "info@one.local: info@two.local\ninfo@two.local: info@one.local\n", to: "info@one.local", want: "?info@one.local", fault: "4.3.5"},
 		"command behind another alias":      {aliases: "a: b\nb: |/bin/x\n", to: "a", want: "?a", fault: "4.3.5"},
 		"no login out of an alias":          {aliases: "a: bob, " + long + "\n", to: "a", want: "?a", fault: "4.3.5"},
 		"no mailbox out of an alias":        {aliases: "a: \\" + long + "\n", to: "a", want: "?a", fault: "4.3.5"},

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"dma/common/aliases"
+	"dma/common/conf"
 	"dma/common/mailaddr"
 	"dma/common/outcome"
 	"dma/common/passwd"
@@ -50,52 +51,70 @@ func (w *walk) address(address string, exact bool) {
 		w.fail(outcome.Defer("4.3.0", "the alias file cannot be read: %v", w.e.AliasErr))
 		return
 	}
-	name := strings.ToLower(a.Local)
-	self := len(w.path) > 0 && w.path[len(w.path)-1] == name
-	targets, found := w.lookup(a.Local, exact)
+	key, targets, found := w.find(a, exact)
 	switch {
-	case self, !found:
+	case !found, len(w.path) > 0 && w.path[len(w.path)-1] == key:
 		w.here(queue.User, a) // a name that stands for itself is the user of that name
-	case w.seen[name]: // a longer circle ends
+	case w.seen[key]: // a longer circle ends
 	case len(w.path) == MaxDepth:
 		w.fail(outcome.Defer("4.4.6", "alias %q goes through more than %d others; correct the alias file", w.path[0], MaxDepth))
 	default:
-		w.alias(name, targets)
+		w.alias(key, targets)
 	}
 }
 
-// lookup finds an alias by its name, or by its name at this host.
-func (w *walk) lookup(name string, exact bool) ([]aliases.Target, bool) {
+func (w *walk) find(a mailaddr.Addr, exact bool) (key string, targets []aliases.Target, found bool) {
 	if w.e.Aliases == nil {
-		return nil, false
+		return "", nil, false
 	}
-	if name += "@" + w.e.Host; exact || w.e.NullClient {
-		return w.e.Aliases.Exact(name)
-	}
-	return w.e.Aliases.Lookup(name)
+	return w.e.Aliases.Find(a, w.e.Host, !exact && !w.e.NullClient)
 }
 
-func (w *walk) alias(name string, targets []aliases.Target) {
+// alias adds the targets of the alias that was found as key.
+func (w *walk) alias(key string, targets []aliases.Target) {
 	if w.seen == nil {
 		w.seen = make(map[string]bool)
 	}
-	w.seen[name] = true
-	w.path = append(w.path, name)
+	w.seen[key] = true
+	w.path = append(w.path, key)
 	for _, t := range targets {
-		switch {
-		case w.fault.Class != 0:
-			return
-		case t.Kind == aliases.File && t.Text == "/dev/null":
-			w.discard = true
-		case t.Kind != aliases.Address:
-			w.fail(outcome.Defer("4.3.5", "alias %q names a command, a file or an :include: list, which this version does not deliver to; name an address instead", name))
-		case t.NoExpand:
-			w.here(queue.Mailbox, t.Addr)
-		default:
-			w.address(t.Addr.String(), true)
+		if t.Kind == aliases.Include {
+			w.list(key, t.Text)
+		} else {
+			w.target(key, t)
 		}
 	}
 	w.path = w.path[:len(w.path)-1]
+}
+
+// target adds one target of an alias or of its list.
+func (w *walk) target(key string, t aliases.Target) {
+	switch {
+	case w.fault.Class != 0:
+	case t.Discards():
+		w.discard = true
+	case t.Kind != aliases.Address:
+		w.fail(outcome.Defer("4.3.5", "alias %q names a command or a file, which this version does not deliver to; name an address instead", key))
+	case t.NoExpand:
+		w.here(queue.Mailbox, t.Addr)
+	default:
+		w.address(t.Addr.String(), true)
+	}
+}
+
+// list adds what the list at path holds. Its trouble is never the sender's.
+func (w *walk) list(key, path string) {
+	if w.fault.Class != 0 {
+		return
+	}
+	members, err := w.e.List(path)
+	if err != nil {
+		w.fail(outcome.Defer("4.3.5", "alias %q includes a list that cannot be used: %v", key, err))
+		return
+	}
+	for _, t := range members {
+		w.target(key, t)
+	}
 }
 
 // here adds a user of this host, which on a null client is one of another.
@@ -105,18 +124,38 @@ func (w *walk) here(kind queue.Kind, a mailaddr.Addr) {
 		w.remote(a.In(w.e.NullDomain))
 	case w.e.NullClient:
 		w.remote(a.In(w.e.Host))
+	case w.e.Delivery == conf.DeliverRemote:
+		w.fail(outcome.Fail("5.1.1", "mail for %q is not delivered on this host (DELIVERY remote); an alias can send it elsewhere", a.Local))
 	default:
 		// RULES C6: user+extension is the user's; a command sees the extension.
-		login, _, _ := strings.Cut(a.Local, "+")
+		login, ext, _ := strings.Cut(a.Local, "+")
 		if !passwd.ValidLogin(login) {
 			w.fail(outcome.Fail("5.1.1", "no user %q here", a.Local))
 			return
 		}
-		w.add(queue.Target{Kind: kind, Login: login})
+		t := queue.Target{Kind: kind, Login: login}
+		if kind == queue.User {
+			t.Extension = extension(ext)
+		}
+		w.add(t)
 	}
 }
 
+// extension is what of user+ext a .forward is chosen by: part of a file name. One
+// that cannot be that is none (RULES C6).
+func extension(s string) string {
+	s = strings.ToLower(s)
+	if len(s) > proto.MaxExtension || strings.ContainsAny(s, "/\x00") || strings.Contains(s, "..") {
+		return ""
+	}
+	return s
+}
+
 func (w *walk) remote(a mailaddr.Addr) {
+	if w.e.Delivery == conf.DeliverLocal {
+		w.fail(outcome.Fail("5.7.1", "mail for other hosts is not sent from this one (DELIVERY local)"))
+		return
+	}
 	if len(a.String()) > proto.MaxAddress {
 		w.fail(outcome.Fail("5.1.3", "address longer than %d bytes", proto.MaxAddress))
 		return

@@ -1,11 +1,8 @@
 package front
 
 import (
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
 
 	"dma/common/aliases"
 	"dma/common/conf"
@@ -13,27 +10,29 @@ import (
 	"dma/common/sysexits"
 )
 
-// CheckAliases says what the alias file holds that the file config names. There is nothing to build: the
-// runner reads the file itself.
+// CheckAliases says what the alias file holds that the file config names, and what
+// is wrong with it. There is nothing to build: the runner reads the file itself.
 func CheckAliases(config string, stdout, stderr io.Writer) error {
 	path := site.Aliases
-	if c, _, err := conf.Load(config); err == nil && c.Aliases != "" {
+	if c, _, err := conf.Load(config); err != nil {
+		fmt.Fprintf(stderr, "newaliases: read configuration: %v; looking at %s\n", err, path)
+	} else if c.Aliases != "" {
 		path = c.Aliases
 	}
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-		fmt.Fprintf(stdout, "%s: no such file, so no aliases\n", path)
-		return nil
-	}
-	table, warnings, err := aliases.Load(path)
+	r, err := aliases.Check(path)
 	if err != nil {
 		return failf(sysexits.NoInput, "read aliases: %w", err)
 	}
-	for _, w := range warnings {
+	if r.Missing {
+		fmt.Fprintf(stdout, "%s: no such file, so no aliases\n", path)
+		return nil
+	}
+	for _, w := range r.Warnings {
 		fmt.Fprintln(stderr, w)
 	}
-	fmt.Fprintf(stdout, "%s: %d aliases\n", path, table.Len())
-	if len(warnings) > 0 {
-		return failf(sysexits.DataErr, "%s: %d bad lines are not used", path, len(warnings))
+	fmt.Fprintf(stdout, "%s: %d aliases, longest %d bytes, %d bytes total\n", path, r.Aliases, r.Longest, r.Bytes)
+	if r.Bad > 0 {
+		return failf(sysexits.DataErr, "%s: mistakes: %d; what is wrong is not used, the other aliases are", path, r.Bad)
 	}
 	return nil
 }

@@ -1,0 +1,41 @@
+package expand
+
+import (
+	"strings"
+	"testing"
+
+	"dma/common/conf"
+)
+
+// What is not delivered at all is refused, if the submitter asked for it, and
+// waits, if an alias did.
+func TestDelivery(t *testing.T) {
+	const file = "root: bob@far.example\nlist: bob\n"
+	for name, c := range map[string]struct {
+		delivery             conf.Delivery
+		nullClient           bool
+		to, want, wantStatus string
+	}{
+		"both":                    {conf.DeliverBoth, false, "alice bob@far.example", "alice, bob@far.example", ""},
+		"local, here":             {conf.DeliverLocal, false, "alice", "alice", ""},
+		"local, elsewhere":        {conf.DeliverLocal, false, "bob@far.example", "?bob@far.example", "5.7.1"},
+		"local, alias elsewhere":  {conf.DeliverLocal, false, "root", "?root", "4.3.5"},
+		"remote, here":            {conf.DeliverRemote, false, "alice", "?alice", "5.1.1"},
+		"remote, alias here":      {conf.DeliverRemote, false, "list", "?list", "4.3.5"},
+		"remote, alias elsewhere": {conf.DeliverRemote, false, "root", "bob@far.example", ""},
+		"remote, elsewhere":       {conf.DeliverRemote, false, "x@far.example", "x@far.example", ""},
+		"remote, null client":     {conf.DeliverRemote, true, "alice", "alice@mail.example", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := expander(t, file)
+			if c.nullClient {
+				e = nullClient(t, file, "mail.example")
+			}
+			e.Delivery = c.delivery
+			m := message(strings.Fields(c.to)...)
+			if o := resolve(e.Begin(m)); show(m) != c.want || o.Code != c.wantStatus {
+				t.Errorf("%s, %+v; want %s", show(m), o, c.want)
+			}
+		})
+	}
+}
