@@ -66,6 +66,9 @@ func help() int {
 	}
 	hello, err := conn.Greet()
 	if err == nil {
+		log.Relay(conn.Log)
+	}
+	if err == nil {
 		err = mayWork(hello)
 	}
 	if err != nil {

@@ -84,6 +84,9 @@ func help() int {
 		log.Problem("start dma-local", unclean)
 	}
 	hello, err := conn.Greet()
+	if err == nil {
+		log.Relay(conn.Log)
+	}
 	var s *server
 	if err == nil {
 		s, err = newServer(conn, hello)

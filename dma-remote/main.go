@@ -54,6 +54,7 @@ func run() int {
 		log.Problem("greet dma-spawn", err)
 		return sysexits.Protocol
 	}
+	log.Relay(runner.Log)
 	if err := priv.Check(hello.UID); err != nil {
 		log.Problem("start dma-remote", err)
 		return sysexits.NoPerm

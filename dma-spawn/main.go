@@ -4,7 +4,8 @@
 //
 // Account: root, by a set-uid bit that only the group of the front end may use,
 // or started by init. In a private build: the user.
-// Descriptors: 0 to 2 /dev/null; for each child one end of a channel, until it
+// Descriptors: 0 to 2 /dev/null, but 2 may be a pipe if root itself starts it,
+// which takes the log where there is no other, and which the runner gets too; for each child one end of a channel, until it
 // is given away.
 // Peers: the runner, whose requests hold a role and a login, and nothing else
 // counts. It reads the password and group files, nsswitch.conf and the time zone,
@@ -81,4 +82,6 @@ func mayRun(self string) error {
 	return nil
 }
 
-func openLog() *maillog.Log { return maillog.Open(site.LogSocket, "dma", nil, time.Now) }
+func openLog() *maillog.Log {
+	return maillog.Open(site.LogSocket, "dma", maillog.Stderr(), time.Now)
+}

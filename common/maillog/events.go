@@ -1,6 +1,7 @@
 package maillog
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 	"time"
@@ -12,20 +13,28 @@ import (
 type Entry struct {
 	log *Log
 	id  string
+	tag string // in the place of the log's; empty: that
 }
 
 // Message gives the events of the message id.
-func (l *Log) Message(id string) Entry { return Entry{l, id} }
+func (l *Log) Message(id string) Entry { return Entry{log: l, id: id} }
+
+// Tagged gives the same events under another tag, which the submitter chose; an
+// empty one is none.
+func (e Entry) Tagged(tag string) Entry {
+	e.tag = word(tag)
+	return e
+}
 
 // Problem logs an operation that failed and concerns no one message.
-func (l *Log) Problem(operation string, err error) { Entry{l, ""}.Problem(operation, err) }
+func (l *Log) Problem(operation string, err error) { Entry{log: l}.Problem(operation, err) }
 
 // ConfigWarning logs trouble with a configuration file; text names file and line.
 func (l *Log) ConfigWarning(text string) { l.write(warning, "", outcome.Clean(text)) }
 
 // Confined tells what the sandbox of a process forbids it.
 func (l *Log) Confined(program, limits string) {
-	Entry{l, ""}.write(debug, "%s confined: %s", outcome.Clean(program), outcome.Clean(limits))
+	Entry{log: l}.write(debug, "%s confined: %s", outcome.Clean(program), outcome.Clean(limits))
 }
 
 // SetAside logs that a spool file is damaged and was moved to failed.
@@ -96,13 +105,18 @@ func (e Entry) Bouncing(rcpt, bounceID string) {
 	e.write(notice, "delivery failed, bouncing as %s to=<%s>", word(bounceID), address(rcpt))
 }
 
+// Reporting logs the report that goes back for a recipient that is late or done.
+func (e Entry) Reporting(rcpt, reportID string) {
+	e.write(info, "reporting as %s to=<%s>", word(reportID), address(rcpt))
+}
+
 // Problem logs an operation on this message that failed.
 func (e Entry) Problem(operation string, err error) {
 	e.write(warning, "%s: %s", outcome.Clean(operation), outcome.Clean(fmt.Sprint(err)))
 }
 
 func (e Entry) write(p priority, format string, args ...any) {
-	e.log.write(p, e.id, fmt.Sprintf(format, args...))
+	e.log.writeAs(cmp.Or(e.tag, e.log.tag), p, e.id, fmt.Sprintf(format, args...))
 }
 
 // address cleans what stands between < and >, and keeps it from ending there.

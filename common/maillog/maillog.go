@@ -36,12 +36,15 @@ type Log struct {
 	now         func() time.Time
 
 	mu      sync.Mutex
-	fd      int // -1: not connected
-	dropped int // lines that the log had no room for
+	relay   func(level uint8, id, text string) error // tried first, if there is one
+	where   string                                   // "syslog", "stderr" or a file; empty: syslog
+	trouble string                                   // with the file, as it was told last
+	fd      int                                      // -1: not connected
+	dropped int                                      // lines that the log had no room for
 }
 
 // Open connects to the log socket. It never fails: while there is no socket, lines
-// go to fallback (nil: nowhere) without their priority. now gives the time; its
+// go to fallback (nil: nowhere) with their level in front. now gives the time; its
 // zone is the one that lines show, and syslogd expects the local one.
 func Open(socket, tag string, fallback io.Writer, now func() time.Time) *Log {
 	l := &Log{socket: socket, tag: tag, fallback: fallback, now: now, fd: -1}
@@ -60,55 +63,50 @@ func (l *Log) Close() {
 // more than the kernel queues for syslogd, which takes them in a moment.
 const fullWait = 100 * time.Millisecond
 
-// write sends one line. Its cost is bounded: a log that stays full is not waited
+// write sends one line under the log's own tag.
+func (l *Log) write(p priority, id, text string) { l.writeAs(l.tag, p, id, text) }
+
+// writeAs sends one line. Its cost is bounded: a log that stays full is not waited
 // for again until it has taken a line; what was lost is counted, and told then.
-func (l *Log) write(p priority, id, text string) {
+func (l *Log) writeAs(tag string, p priority, id, text string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.dropped > 0 && l.send(l.line(warning, "", fmt.Sprintf("the log was full, lines lost: %d", l.dropped))) == nil {
+	if l.elsewhere(tag, p, id, text) {
+		return
+	}
+	if l.dropped > 0 && l.send(line(l.now(), l.tag, warning, "", fmt.Sprintf("the log was full, lines lost: %d", l.dropped))) == nil {
 		l.dropped = 0
 	}
-	line := l.line(p, id, text)
-	err := l.send(line)
+	packet := line(l.now(), tag, p, id, text)
+	err := l.send(packet)
 	if isFull(err) && l.dropped == 0 {
-		l.waitForRoom()
-		err = l.send(line)
+		waitFor(l.fd, fullWait)
+		err = l.send(packet)
 	}
 	switch {
 	case err == nil:
 	case isFull(err):
 		l.dropped++
-	case l.fallback != nil:
-		_, _ = fmt.Fprintf(l.fallback, "%s\n", l.head(id)+text) // nowhere left to complain to
-	}
-}
-
-// waitForRoom returns when the log takes lines again, or after fullWait.
-func (l *Log) waitForRoom() {
-	fds := []unix.PollFd{{Fd: int32(l.fd), Events: unix.POLLOUT}}
-	for end := time.Now().Add(fullWait); ; { // the Go runtime interrupts at will
-		_, err := unix.Poll(fds, int(time.Until(end).Milliseconds()))
-		if !errors.Is(err, unix.EINTR) || time.Now().After(end) {
-			return
-		}
+	default:
+		l.fall(p, head(tag, id)+text)
 	}
 }
 
 func isFull(err error) bool { return errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.ENOBUFS) }
 
-func (l *Log) line(p priority, id, text string) string {
-	line := fmt.Sprintf("<%d>%s %s%s", p, l.now().Format(time.Stamp), l.head(id), text)
+func line(now time.Time, tag string, p priority, id, text string) string {
+	line := fmt.Sprintf("<%d>%s %s%s", p, now.Format(time.Stamp), head(tag, id), text)
 	if len(line) > maxLine {
 		line = strings.ToValidUTF8(line[:maxLine-3], "") + "..."
 	}
 	return line
 }
 
-func (l *Log) head(id string) string {
+func head(tag, id string) string {
 	if id == "" {
-		return l.tag + ": "
+		return tag + ": "
 	}
-	return l.tag + "[" + word(id) + "]: "
+	return tag + "[" + word(id) + "]: "
 }
 
 // send tries once more on a new connection, as syslogd may have been restarted.

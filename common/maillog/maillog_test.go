@@ -68,6 +68,9 @@ func TestEvents(t *testing.T) {
 		want string
 	}{
 		{"new mail", func() { m.NewMail("alice", 1000, "alice@h.example") }, "<22>Feb  3 04:05:06 dma[9be077.55d0]: new mail from user=alice uid=1000 envelope_from=<alice@h.example>"},
+		{"tagged", func() { m.Tagged("cron").Trying("b") }, "<22>Feb  3 04:05:06 cron[9be077.55d0]: <b> trying delivery"},
+		{"empty tag", func() { m.Tagged("").Trying("b") }, "<22>Feb  3 04:05:06 dma[9be077.55d0]: <b> trying delivery"},
+		{"odd tag", func() { m.Tagged("a [1]\nb").Trying("b") }, "<22>Feb  3 04:05:06 a??1??b[9be077.55d0]: <b> trying delivery"},
 		{"null sender", func() { m.NewMail("alice", 1000, "") }, "<22>Feb  3 04:05:06 dma[9be077.55d0]: new mail from user=alice uid=1000 envelope_from=<>"},
 		{"queued", func() { m.Queued("bob", "9be077.55d1") }, "<22>Feb  3 04:05:06 dma[9be077.55d0]: mail to=<bob> queued as 9be077.55d1"},
 		{"trying", func() { m.Trying("bob@x") }, "<22>Feb  3 04:05:06 dma[9be077.55d0]: <bob@x> trying delivery"},
@@ -120,7 +123,7 @@ func TestFallback(t *testing.T) {
 	l := Open(path, "dma", &stderr, clock)
 	defer l.Close()
 	l.Message("id").Trying("a")
-	if got, want := stderr.String(), "dma[id]: <a> trying delivery\n"; got != want {
+	if got, want := stderr.String(), "<6>dma[id]: <a> trying delivery\n"; got != want {
 		t.Errorf("fallback has %q, want %q", got, want)
 	}
 	stderr.Reset()

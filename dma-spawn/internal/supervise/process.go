@@ -12,9 +12,9 @@ import (
 	"dma/proto"
 )
 
-// launch starts a program with a channel. What it is told about itself is in the
-// channel before anybody else can write there.
-func launch(program role.Program) (*os.Process, *proto.Conn, error) {
+// launch starts a program with a channel and with stderr as its standard error.
+// What it is told about itself is in the channel before anybody else can write there.
+func launch(program role.Program, stderr *os.File) (*os.Process, *proto.Conn, error) {
 	conn, end, err := proto.Pair()
 	if err != nil {
 		return nil, nil, err
@@ -24,8 +24,7 @@ func launch(program role.Program) (*os.Process, *proto.Conn, error) {
 		conn.Close()
 		return nil, nil, fmt.Errorf("start %s: %w", program.Path, err)
 	}
-	// Descriptors 0 to 2 are /dev/null: package world saw to it.
-	files := []*os.File{os.Stdin, os.Stdout, os.Stderr, end}
+	files := []*os.File{os.Stdin, os.Stdout, stderr, end}
 	process, err := child.Start(program.Path, []string{path.Base(program.Path)}, program.UID, program.GID, files)
 	if err != nil {
 		conn.Close()

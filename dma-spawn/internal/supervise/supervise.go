@@ -106,7 +106,7 @@ func takeTurn() (*os.File, error) {
 
 // runner runs the runner once. There is an error unless it ended with code 0.
 func (s *Supervisor) runner() (code int, err error) {
-	process, conn, err := launch(s.rules.Runner())
+	process, conn, err := launch(s.rules.Runner(), os.Stderr)
 	if err != nil {
 		if errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrPermission) {
 			code = sysexits.OSFile
@@ -182,7 +182,8 @@ func (s *Supervisor) helper(runner *proto.Conn, request uint32, start *proto.Sta
 	var conn *proto.Conn
 	if refused == nil {
 		var err error
-		if process, conn, err = launch(program); err != nil {
+		// Helpers log by way of the runner: they get /dev/null, which os.Stdout is.
+		if process, conn, err = launch(program, os.Stdout); err != nil {
 			s.log.Problem("start helper", err)
 			refused = &proto.Refused{Why: proto.RefusedLater, Text: "start " + path.Base(program.Path) + " failed"}
 		}

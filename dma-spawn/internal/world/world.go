@@ -38,7 +38,7 @@ func Dirt() string {
 		return "session"
 	case cwd() != "/":
 		return "working directory"
-	case !nullStandard() || len(priv.Inherited(3)) > 0:
+	case !quietStandard() || len(priv.Inherited(3)) > 0:
 		return "descriptors"
 	}
 	return systemDirt()
@@ -58,6 +58,7 @@ func Renew(self string) error {
 }
 
 func clean() error {
+	trusted := site.Private() || OnlyRoot()
 	for _, fd := range priv.Inherited(3) { // or there may be none left for us
 		unix.Close(fd)
 	}
@@ -69,7 +70,7 @@ func clean() error {
 			return fmt.Errorf("become root alone: %w", err)
 		}
 	}
-	if err := replaceStandard(); err != nil {
+	if err := replaceStandard(trusted); err != nil {
 		return fmt.Errorf("open standard descriptors: %w", err)
 	}
 	if err := priv.InheritNothing(); err != nil {
@@ -135,13 +136,18 @@ func cwd() string {
 	return dir
 }
 
-func replaceStandard() error {
+// replaceStandard makes 0 to 2 /dev/null. Root's init, or whoever in a private
+// build, may leave a pipe or socket at 2 for the log (LOG in dma.conf(5)).
+func replaceStandard(trusted bool) error {
 	null, err := unix.Open(os.DevNull, unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return err
 	}
 	defer unix.Close(null)
 	for fd := range 3 {
+		if fd == 2 && trusted && isPipe(fd) {
+			continue
+		}
 		if err := unix.Dup2(null, fd); err != nil {
 			return err
 		}
@@ -149,17 +155,32 @@ func replaceStandard() error {
 	return nil
 }
 
-func nullStandard() bool {
+// quietStandard reports whether 0 to 2 are /dev/null, and 2 perhaps a pipe.
+func quietStandard() bool {
 	var null, st unix.Stat_t
 	if unix.Stat(os.DevNull, &null) != nil {
 		return false
 	}
 	for fd := range 3 {
+		if fd == 2 && isPipe(fd) {
+			continue
+		}
 		if unix.Fstat(fd, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFCHR || st.Rdev != null.Rdev {
 			return false
 		}
 	}
 	return true
+}
+
+// isPipe reports whether fd is a pipe or a socket: something that can be written
+// to and nothing else. A file could be cut, a terminal given orders.
+func isPipe(fd int) bool {
+	var st unix.Stat_t
+	if unix.Fstat(fd, &st) != nil {
+		return false
+	}
+	kind := st.Mode & unix.S_IFMT
+	return kind == unix.S_IFIFO || kind == unix.S_IFSOCK
 }
 
 // A resourceLimit is what a limit ought to be, and the least that it has to be

@@ -49,6 +49,13 @@ func soil(what string) {
 	case "stdin":
 		unix.Close(0)
 		_, _ = unix.Open("/etc/passwd", unix.O_RDONLY, 0)
+	case "stderr":
+		unix.Close(2)
+		_, _ = unix.Open("/etc/passwd", unix.O_RDONLY, 0)
+	case "stderr pipe":
+		var p [2]int
+		_ = unix.Pipe2(p[:], unix.O_CLOEXEC)
+		_ = unix.Dup2(p[1], 2)
 	case "descriptor":
 		_, _ = unix.Open("/etc/passwd", unix.O_RDONLY, 0)
 	case "mask":
@@ -89,6 +96,8 @@ func TestDirt(t *testing.T) {
 		{"group", "identity"},
 		{"cwd", "working directory"},
 		{"stdin", "descriptors"},
+		{"stderr", "descriptors"},
+		{"stderr pipe", ""},
 		{"descriptor", "descriptors"},
 		{"mask", "signal mask"},
 		{"SIGHUP", "disposition of signal 1"},
