@@ -11,7 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"dma/common/mailaddr"
 	"dma/common/site"
 )
 
@@ -20,22 +19,27 @@ const (
 	maxFile     = 1 << 20 // bytes in a configuration file
 	maxWarnings = 100     // warnings about one file
 
-	defaultPort     = 25
 	defaultMaxAge   = 5 * 24 * time.Hour // DESIGN 6
 	defaultMinRetry = 5 * time.Minute    // DESIGN 6
 	defaultMaxRetry = 3 * time.Hour      // DESIGN 6
 	defaultMinFree  = 1                  // percent (RULES A9)
 )
 
+// Values of LOG.
+const (
+	LogSyslog = "syslog"
+	LogStderr = "stderr"
+)
+
 // Config is dma.conf with its defaults filled in. It does not change after Load
 // or Parse; any number of goroutines may use it.
 type Config struct {
-	Smarthost  string // SMARTHOST: a name or an address, without brackets or port; empty: deliver by MX
-	Port       int    // PORT, or the port of SMARTHOST
+	Smarthosts []Host // SMARTHOST, or what LMTP names; see RouteFor. None: deliver by MX
+	LMTP       bool   // LMTP: they speak it
 	Aliases    string // ALIASES
-	SpoolDir   string // SPOOLDIR, which is fixed at link time
 	AuthPath   string // AUTHPATH; empty: no credentials
-	CertFile   string // CERTFILE
+	CertFile   string // CERTFILE; empty: none is shown
+	CAFile     string // CAFILE: who signs certificates; empty: as the system has it
 	MailName   string // MAILNAME: a name, or the path of a file whose first line is one; see Hostname
 	Masquerade string // MASQUERADE: [user@][host]
 
@@ -51,9 +55,11 @@ type Config struct {
 	LocalDomains []string      // LOCALDOMAINS: domains whose mail stays here, besides Hostname
 	Delivery     Delivery      // DELIVERY
 	SenderMap    []SenderRoute // SENDERMAP
-	Mailbox      string        // MAILBOX: a mbox directory, or the pattern of a maildir; see Mailboxes
+	Mailbox      string        // MAILBOX: a directory of mbox files, or the pattern of a maildir; see MailboxOf
+	MDA          []string      // MDA: a program and its arguments, see Expand, that mail is given to instead; empty: none
 	Forward      string        // FORWARD: the name of users' files; empty: none is read
-	Log          string        // LOG: "syslog", "stderr" or the path of a file
+	AnyShell     bool          // ANYSHELL: commands of users whose shell is not listed run too (RULES C8)
+	Log          string        // LOG: LogSyslog, LogStderr or the path of a file
 	DelayWarn    time.Duration // DELAYWARN: when a sender is told that a message is late; 0: never
 	RewriteFrom  bool          // REWRITEFROM: the From field becomes the envelope sender's
 
@@ -61,9 +67,10 @@ type Config struct {
 	FullBounce bool   // FULLBOUNCE: bounces hold the whole message
 	NullClient bool   // NULLCLIENT: all mail goes to the smarthost, no aliases, no local users
 	NullDomain string // NULLCLIENT's value: the domain of bare names
-	LMTP       string // LMTP
-	Virtual    bool   // VIRTUAL
+	Virtual    bool   // VIRTUAL: senders are looked up in VirtPath, see LoadVirtual
 	VirtPath   string // VIRTPATH
+
+	AliasCommands bool // ALIASCOMMANDS: commands and files in the alias file are delivered to (RULES C10)
 
 	MaxAge   time.Duration // MAXAGE: how long a message is tried
 	MinRetry time.Duration // MINRETRY: the wait before the second try
@@ -71,7 +78,8 @@ type Config struct {
 	MinFree  int           // MINFREE: percent of blocks and inodes of the spool's disk that stay free
 	MaxSize  int64         // MAXSIZE: bytes in a message; 0: no limit
 
-	hostname string // found by Load
+	hostname string        // found by Load
+	broken   [guards]error // the first wrong line of each guard
 }
 
 // Warning is trouble with one line of a configuration file.
@@ -118,165 +126,13 @@ func Parse(r io.Reader, name string) (*Config, []Warning, error) {
 func defaults() Config {
 	return Config{
 		Aliases:  site.Aliases,
-		SpoolDir: site.Spool,
+		VirtPath: site.Conf + "/virtual",
+		Mailbox:  site.Mail,
+		Forward:  ".forward",
+		Log:      LogSyslog,
 		MaxAge:   defaultMaxAge,
 		MinRetry: defaultMinRetry,
 		MaxRetry: defaultMaxRetry,
 		MinFree:  defaultMinFree,
-	}
-}
-
-type parser struct {
-	file     string
-	line     int
-	config   Config
-	seen     map[string]int // the line of each key
-	hostPort int            // the port given with SMARTHOST
-	warnings []Warning
-}
-
-func parse(r io.Reader, name string) (*parser, error) {
-	text, err := readAll(r)
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", name, err)
-	}
-	p := &parser{file: name, config: defaults(), seen: map[string]int{}}
-	keys := keys()
-	for line := range strings.SplitSeq(text, "\n") {
-		p.line++
-		p.readLine(line, keys)
-	}
-	p.settle()
-	return p, nil
-}
-
-func readAll(r io.Reader) (string, error) {
-	text, err := io.ReadAll(io.LimitReader(r, maxFile+1))
-	if err == nil && len(text) > maxFile {
-		err = fmt.Errorf("larger than %d KiB", maxFile>>10)
-	}
-	return string(text), err
-}
-
-func (p *parser) warn(format string, args ...any) {
-	if len(p.warnings) < maxWarnings {
-		p.warnings = append(p.warnings, Warning{p.file, p.line, fmt.Sprintf(format, args...)})
-	}
-}
-
-// warnAt warns about the line in which a key stands.
-func (p *parser) warnAt(name, format string, args ...any) {
-	p.line = max(p.seen[name], 1)
-	p.warn(name+": "+format, args...)
-}
-
-func (p *parser) readLine(line string, keys []key) {
-	line, _, _ = strings.Cut(line, "#")
-	if line = strings.Trim(line, " \t\r"); line == "" {
-		return
-	}
-	name, value := line, ""
-	if i := strings.IndexAny(line, " \t"); i >= 0 {
-		name, value = line[:i], strings.TrimLeft(line[i:], " \t")
-	}
-	k := find(keys, name)
-	if k == nil {
-		p.unknown(name, keys)
-		return
-	}
-	if value != "" {
-		if err := mailaddr.Check(value); err != nil {
-			p.warn("%s: value %v; the line is ignored", name, err)
-			return
-		}
-	}
-	if !p.apply(k, value) {
-		return
-	}
-	if old := p.seen[name]; old != 0 {
-		p.warn("%s stands in line %d too; this one counts", name, old)
-	}
-	p.seen[name] = p.line
-	if !k.inForce {
-		p.warn("%s is understood but has no effect yet", name)
-	}
-}
-
-// apply sets one key. False: the line is ignored.
-func (p *parser) apply(k *key, value string) bool {
-	switch {
-	case k.kind == flag && value != "":
-		on, ok := truth(value)
-		if !ok {
-			p.warn("%s takes no value; write %s alone, or a # before it; the line is ignored", k.name, k.name)
-			return false
-		}
-		p.warn("%s takes no value; write %s alone, or a # before it", k.name, k.name)
-		value = on
-	case k.kind == needsValue && value == "":
-		p.warn("%s needs a value; the line is ignored", k.name)
-		return false
-	}
-	if err := k.set(p, value); err != nil {
-		p.warn("%s %q: %v; the line is ignored", k.name, value, err)
-		return false
-	}
-	return true
-}
-
-// truth reads the values that people give to flags: "" is on, as without a value.
-func truth(s string) (value string, ok bool) {
-	switch strings.ToLower(s) {
-	case "yes", "true", "on", "1":
-		return "", true
-	case "no", "false", "off", "0":
-		return off, true
-	}
-	return "", false
-}
-
-func (p *parser) unknown(name string, keys []key) {
-	best, distance := "", 3
-	for _, k := range keys {
-		if d := editDistance(strings.ToUpper(name), k.name); d < distance {
-			best, distance = k.name, d
-		}
-	}
-	if len(name) > 40 {
-		name = name[:40] + "..."
-	}
-	if best != "" {
-		p.warn("unknown key %q; did you mean %s?", name, best)
-	} else {
-		p.warn("unknown key %q", name)
-	}
-}
-
-// settle looks at keys together, once all are known.
-func (p *parser) settle() {
-	c := &p.config
-	if p.hostPort != 0 {
-		if c.Port != 0 && c.Port != p.hostPort {
-			p.warnAt("PORT", "SMARTHOST names port %d, which counts", p.hostPort)
-		}
-		c.Port = p.hostPort
-	}
-	if c.Port == 0 {
-		c.Port = defaultPort
-	}
-	for _, name := range []string{"PORT", "AUTHPATH", "NULLCLIENT"} {
-		if p.seen[name] != 0 && c.Smarthost == "" && (name != "NULLCLIENT" || c.NullClient) {
-			p.warnAt(name, "there is no SMARTHOST")
-		}
-	}
-	if c.MinRetry > c.MaxRetry {
-		p.warnAt("MINRETRY", "longer than MAXRETRY, which is raised to it")
-		c.MaxRetry = c.MinRetry
-	}
-	switch {
-	case c.SecureTransfer && !c.StartTLS && (c.Port == 25 || c.Port == 587):
-		p.warnAt("SECURETRANSFER", "without STARTTLS it means TLS from the first byte, which servers speak at port 465, not %d; add STARTTLS or change PORT", c.Port)
-	case c.StartTLS && !c.SecureTransfer:
-		p.warnAt("STARTTLS", "without SECURETRANSFER too it is used; add SECURETRANSFER for older versions")
 	}
 }

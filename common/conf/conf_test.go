@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -11,6 +12,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"dma/common/site"
 )
 
 type confCase struct {
@@ -21,64 +24,81 @@ type confCase struct {
 
 func confs() []confCase {
 	const noHost = "there is no SMARTHOST"
+	fingerprint := strings.Repeat("ab", 32)
 	return []confCase{
 		{name: "empty"},
 		{name: "comments", text: "# SMARTHOST a\n  # x\n\t\n#\n"},
 		{
-			name: "full", text: "SMARTHOST mx.example\nPORT 2525\nALIASES /a\nAUTHPATH /b\nMAILNAME h.example\nDEFER\nFULLBOUNCE\nNULLCLIENT\nVERIFYCERT\nINSECURE\nSECURE\nSECURETRANSFER\nSTARTTLS\nOPPORTUNISTIC_TLS\nMAXAGE 2d\nMINRETRY 90s\nMAXRETRY 1w\nMINFREE 5%\nMAXSIZE 10M\n",
+			name: "everything of dma", text: "SMARTHOST mx.example\nPORT 2525\nALIASES /a\nAUTHPATH /b\nCERTFILE /c\nMAILNAME h.example\nMASQUERADE u@h\nDEFER\nFULLBOUNCE\nNULLCLIENT\nVERIFYCERT\nINSECURE\nSECURE\nSECURETRANSFER\nSTARTTLS\nOPPORTUNISTIC_TLS\nLMTP\nVIRTUAL\nVIRTPATH /v\nSPOOLDIR " + site.Spool + "\nFINGERPRINT " + strings.Repeat("AB:", 31) + "ab\n",
 			want: func(c *Config) {
 				*c = Config{
-					Smarthost: "mx.example", Port: 2525, Aliases: "/a", AuthPath: "/b", MailName: "h.example", SpoolDir: c.SpoolDir,
-					StartTLS: true, OpportunisticTLS: true, SecureTransfer: true, VerifyCert: true, Insecure: true, Secure: true,
-					Defer: true, FullBounce: true, NullClient: true,
-					MaxAge: 48 * time.Hour, MinRetry: 90 * time.Second, MaxRetry: 7 * 24 * time.Hour, MinFree: 5, MaxSize: 10 << 20,
+					Smarthosts: []Host{{"mx.example", 2525, true}}, LMTP: true, Aliases: "/a", AuthPath: "/b", CertFile: "/c", MailName: "h.example", Masquerade: "u@h",
+					StartTLS: true, OpportunisticTLS: true, SecureTransfer: true, VerifyCert: true, Insecure: true, Secure: true, Fingerprint: fingerprint,
+					Defer: true, FullBounce: true, NullClient: true, Virtual: true, VirtPath: "/v",
+					Mailbox: c.Mailbox, Forward: c.Forward, Log: c.Log, MaxAge: c.MaxAge, MinRetry: c.MinRetry, MaxRetry: c.MaxRetry, MinFree: c.MinFree,
 				}
 			},
 		},
 		{
-			name: "not yet", text: "SPOOLDIR /s\nCERTFILE /c\nFINGERPRINT " + strings.Repeat("AB:", 31) + "ab\nLMTP /l\nVIRTUAL\nVIRTPATH /v\nMASQUERADE u@h\n",
+			name: "everything new", text: "LOCALDOMAINS A.example, b.example.  c.example\nDELIVERY remote\nMAXAGE 2d\nMINRETRY 90s\nMAXRETRY 1w\nDELAYWARN 4h\nMAXSIZE 10M\nMINFREE 5%\nSENDERMAP @x.example relay.x.example\nMAILBOX ~/Maildir/\nMDA /bin/mda -d %u\nFORWARD .qmail\nLOG stderr\nREWRITEFROM\nANYSHELL\nALIASCOMMANDS\nCAFILE /ca\n",
 			want: func(c *Config) {
-				c.SpoolDir, c.CertFile, c.Fingerprint, c.LMTP, c.Virtual, c.VirtPath, c.Masquerade = "/s", "/c", strings.Repeat("ab", 32), "/l", true, "/v", "u@h"
-			},
-			warn: []string{
-				"1: SPOOLDIR is understood but has no effect yet", "3: FINGERPRINT is", "4: LMTP is",
-				"5: VIRTUAL is", "6: VIRTPATH is", "7: MASQUERADE is",
+				c.LocalDomains, c.Delivery = []string{"a.example", "b.example", "c.example"}, DeliverRemote
+				c.MaxAge, c.MinRetry, c.MaxRetry, c.DelayWarn, c.MaxSize, c.MinFree = 48*time.Hour, 90*time.Second, 7*24*time.Hour, 4*time.Hour, 10<<20, 5
+				c.SenderMap = []SenderRoute{{"@x.example", Route{Name: "@x.example", Hosts: []Host{{"relay.x.example", 25, false}}}}}
+				c.Mailbox, c.MDA, c.Forward, c.Log, c.RewriteFrom, c.AnyShell, c.AliasCommands, c.CAFile = "~/Maildir/", []string{"/bin/mda", "-d", "%u"}, ".qmail", "stderr", true, true, true, "/ca"
 			},
 		},
-		{name: "layout", text: "  SMARTHOST\t  a.b \t# c\r\n\tDEFER#x\nMAXAGE 1h # y # z", want: func(c *Config) { c.Smarthost, c.Defer, c.MaxAge = "a.b", true, time.Hour }},
-		{name: "nullclient with domain", text: "SMARTHOST a\nNULLCLIENT d.example", want: func(c *Config) { c.Smarthost, c.NullClient, c.NullDomain = "a", true, "d.example" }},
-		{name: "nullclient off", text: "NULLCLIENT no", want: func(*Config) {}},
-		{name: "fix of order", text: "PORT 26\nSMARTHOST a", want: func(c *Config) { c.Smarthost, c.Port = "a", 26 }},
+		{name: "layout", text: "  SMARTHOST\t  a.b \t# c\r\n\tDEFER#x\nMAXAGE 1h # y # z", want: func(c *Config) { c.Smarthosts, c.Defer, c.MaxAge = hosts("a.b", 25), true, time.Hour }},
+		{name: "nullclient with domain", text: "SMARTHOST a\nNULLCLIENT d.example", want: func(c *Config) { c.Smarthosts, c.NullClient, c.NullDomain = hosts("a", 25), true, "d.example" }},
+		{name: "switched off", text: "NULLCLIENT no\nLMTP no\nDELAYWARN never\nFORWARD off", want: func(c *Config) { c.Forward = "" }},
+		{name: "in any order", text: "PORT 26\nSMARTHOST a", want: func(c *Config) { c.Smarthosts = hosts("a", 26) }},
 		{name: "mailname file", text: "MAILNAME /etc/mailname", want: func(c *Config) { c.MailName = "/etc/mailname" }},
+		{name: "masquerade", text: "MASQUERADE u@\n", want: func(c *Config) { c.Masquerade = "u@" }},
+		{name: "log file", text: "LOG /var/log/dma", want: func(c *Config) { c.Log = "/var/log/dma" }},
+		{name: "another spool", text: "SPOOLDIR /elsewhere/", warn: []string{`1: SPOOLDIR "/elsewhere/": the spool of this dma is ` + site.Spool + ", fixed when it was built; remove the line"}},
 
-		{name: "unknown", text: "X\nSMARTHOST a\nFROBNICATE y", want: func(c *Config) { c.Smarthost = "a" }, warn: []string{`1: unknown key "X"`, `3: unknown key "FROBNICATE"`}},
-		{name: "near", text: "SMARTHOSTS a\nsmarthost b\nSMRTHST c\nMAXRETY 1h\nDEFFERR", warn: []string{
+		{name: "unknown", text: "X\nSMARTHOST a\nFROBNICATE y", want: func(c *Config) { c.Smarthosts = hosts("a", 25) }, warn: []string{`1: unknown key "X", see dma.conf(5)`, `3: unknown key "FROBNICATE"`}},
+		{name: "near", text: "SMARTHOSTS a\nsmarthost b\nSMRTHST c\nMAXRETY 1h\nDEFFERR\nSMARTHOST=a", warn: []string{
 			`1: unknown key "SMARTHOSTS"; did you mean SMARTHOST?`, `2: unknown key "smarthost"; did you mean SMARTHOST?`,
 			"3: unknown key \"SMRTHST\"; did you mean SMARTHOST?", "4: unknown key \"MAXRETY\"; did you mean MAXRETRY?", "5: unknown key \"DEFFERR\"; did you mean DEFER?",
+			`6: "SMARTHOST=": write a blank behind SMARTHOST, not =`,
 		}},
-		{name: "twice", text: "MAXAGE 1h\nMAXAGE 2h", want: func(c *Config) { c.MaxAge = 2 * time.Hour }, warn: []string{"2: MAXAGE stands in line 1 too"}},
+		{name: "twice", text: "MAXAGE 1h\nMAXAGE 2h", want: func(c *Config) { c.MaxAge = 2 * time.Hour }, warn: []string{"2: MAXAGE stands in line 1 too; this one counts"}},
 		{name: "flag with value", text: "DEFER yes\nFULLBOUNCE no\nINSECURE maybe", want: func(c *Config) { c.Defer = true }, warn: []string{
 			"1: DEFER takes no value; write DEFER alone", "2: FULLBOUNCE takes no value", "3: INSECURE takes no value; write INSECURE alone, or a # before it; the line is ignored",
 		}},
-		{name: "no value", text: "SMARTHOST\nMAXAGE # 1h", warn: []string{"1: SMARTHOST needs a value; the line is ignored", "2: MAXAGE needs"}},
-		{name: "bad values", text: "SMARTHOST a b\nPORT 0\nPORT 65536\nPORT 25%\nMAXAGE 5\nMAXAGE d\nMAXAGE 0d\nMAXAGE 367d\nMAXAGE 99999999w\nMINFREE 100\nMAXSIZE x\nMAXSIZE 1KK\nMAXSIZE -1\nMAILNAME a_b c\nALIASES x\nFINGERPRINT abc\nNULLCLIENT a b", warn: []string{
-			"1: SMARTHOST \"a b\": not a host", "2: PORT \"0\": not a number", "3: PORT", "4: PORT", "5: MAXAGE \"5\": not a number with a unit; write 90s", "6: MAXAGE",
-			"7: MAXAGE \"0d\": must be from", "8: MAXAGE \"367d\": must be", "9: MAXAGE", "10: MINFREE", "11: MAXSIZE", "12: MAXSIZE", "13: MAXSIZE", "14: MAILNAME", "15: ALIASES \"x\": not an absolute path", "16: FINGERPRINT", "17: NULLCLIENT",
-		}},
+		{name: "no value", text: "ALIASES\nMAXAGE # 1h", warn: []string{"1: ALIASES needs a value; write one behind it, or a # before it; the line is ignored", "2: MAXAGE needs"}},
+		{name: "equals sign", text: "MAXAGE = 1h", warn: []string{`1: MAXAGE "= 1h": not a number with a unit; write 90s, 5m, 3h, 5d or 1w; leave the = out; the line is ignored`}},
+		{
+			name: "bad values", text: "MAXAGE 5\nMAXAGE d\nMAXAGE 0d\nMAXAGE 367d\nMAXAGE 99999999w\nMINFREE 100\nMINFREE x\nMAXSIZE x\nMAXSIZE 1KK\nMAXSIZE -1\nMAILNAME a_b c\nALIASES x\nMASQUERADE @\nMASQUERADE a b@c\nMASQUERADE a@b c\nDELAYWARN 1\nLOG x\nFORWARD a/b\nFORWARD ..\nLOCALDOMAINS a@b\nVIRTPATH v",
+			warn: []string{
+				"1: MAXAGE \"5\": not a number with a unit; write 90s", "2: MAXAGE", "3: MAXAGE \"0d\": out of range; write", "4: MAXAGE \"367d\": out of range", "5: MAXAGE",
+				"6: MINFREE", "7: MINFREE", "8: MAXSIZE \"x\": not a size; write", "9: MAXSIZE", "10: MAXSIZE", "11: MAILNAME", "12: ALIASES \"x\": not an absolute path; write",
+				"13: MASQUERADE \"@\": not a sender; write", "14: MASQUERADE", "15: MASQUERADE", "16: DELAYWARN \"1\": not a number with a unit; write 90s, 5m, 3h, 5d or 1w, or off", "17: LOG", "18: FORWARD", "19: FORWARD",
+				`20: LOCALDOMAINS: "a@b" is no domain and left out`, "21: VIRTPATH",
+			},
+		},
+		{name: "one bad domain", text: "LOCALDOMAINS a.example b..c d.example", want: func(c *Config) { c.LocalDomains = []string{"a.example", "d.example"} }, warn: []string{`1: LOCALDOMAINS: "b..c" is no domain`}},
 		{name: "control character", text: "MASQUERADE a\x1bb", warn: []string{"1: MASQUERADE: value contains a control character; the line is ignored"}},
-		{name: "no smarthost", text: "PORT 26\nAUTHPATH /a\nNULLCLIENT", want: func(c *Config) { c.Port, c.AuthPath, c.NullClient = 26, "/a", true }, warn: []string{"1: PORT: " + noHost, "2: AUTHPATH: " + noHost, "3: NULLCLIENT: " + noHost}},
-		{name: "two ports", text: "SMARTHOST a:587\n\nPORT 465", want: func(c *Config) { c.Smarthost, c.Port = "a", 587 }, warn: []string{"3: PORT: SMARTHOST names port 587"}},
+		{name: "no smarthost", text: "PORT 26\nAUTHPATH /a\nNULLCLIENT\nCERTFILE /c\nFINGERPRINT " + fingerprint + "\nLMTP", want: func(c *Config) {
+			c.AuthPath, c.NullClient, c.CertFile, c.Fingerprint, c.LMTP = "/a", true, "/c", fingerprint, true
+		}, warn: []string{"1: PORT: " + noHost, "2: AUTHPATH: " + noHost, "4: CERTFILE: " + noHost, "5: FINGERPRINT: " + noHost, "6: LMTP: " + noHost, "3: NULLCLIENT: " + noHost}},
+		{name: "two ports", text: "SMARTHOST a:587\n\nPORT 465", want: func(c *Config) { c.Smarthosts = hosts("a", 587) }, warn: []string{"3: PORT: every server is named with a port of its own"}},
 		{name: "retries", text: "MINRETRY 4h", want: func(c *Config) { c.MinRetry, c.MaxRetry = 4*time.Hour, 4*time.Hour }, warn: []string{"1: MINRETRY: longer than MAXRETRY"}},
-		{name: "implicit at 587", text: "SMARTHOST a:587\nSECURETRANSFER", want: func(c *Config) { c.Smarthost, c.Port, c.SecureTransfer = "a", 587, true }, warn: []string{"2: SECURETRANSFER: without STARTTLS"}},
+		{name: "late warning", text: "DELAYWARN 5d", want: func(c *Config) { c.DelayWarn = 120 * time.Hour }, warn: []string{"1: DELAYWARN: not shorter than MAXAGE"}},
+		{name: "implicit at 587", text: "SMARTHOST a:587\nSECURETRANSFER", want: func(c *Config) { c.Smarthosts, c.SecureTransfer = hosts("a", 587), true }, warn: []string{"2: SECURETRANSFER: without STARTTLS"}},
 		{name: "starttls alone", text: "STARTTLS", want: func(c *Config) { c.StartTLS = true }, warn: []string{"1: STARTTLS: without SECURETRANSFER"}},
+		{name: "virtpath alone", text: "VIRTPATH /v", want: func(c *Config) { c.VirtPath = "/v" }, warn: []string{"1: VIRTPATH: has no effect without VIRTUAL"}},
+		{name: "nothing goes anywhere", text: "SMARTHOST a\nNULLCLIENT\nDELIVERY Local", want: func(c *Config) { c.Smarthosts, c.NullClient, c.Delivery = hosts("a", 25), true, DeliverLocal }, warn: []string{"2: NULLCLIENT: with DELIVERY local"}},
 	}
 }
+
+func hosts(name string, port int) []Host { return []Host{{name, port, false}} }
 
 func TestParse(t *testing.T) {
 	for _, c := range confs() {
 		t.Run(c.name, func(t *testing.T) {
 			want := defaults()
-			want.Port = 25
 			if c.want != nil {
 				c.want(&want)
 			}
@@ -106,23 +126,29 @@ func checkWarnings(t *testing.T, got []Warning, want []string) {
 	}
 }
 
-// Every key of the table changes something, and none is there twice.
+// Every key of the table changes something, is documented, and is there once.
 func TestKeys(t *testing.T) {
-	values := map[string]string{"PORT": "26", "MINFREE": "7", "MAXSIZE": "1K", "SMARTHOST": "h", "MAILNAME": "h", "FINGERPRINT": strings.Repeat("a", 64), "NULLCLIENT": "d", "MASQUERADE": "u@", "LMTP": "h"}
+	values := map[string]string{
+		"PORT": "26", "MINFREE": "7", "MAXSIZE": "1K", "SMARTHOST": "h", "MAILNAME": "h", "FINGERPRINT": strings.Repeat("a", 64), "NULLCLIENT": "d", "MASQUERADE": "u@", "LMTP": "h",
+		"LOCALDOMAINS": "d", "DELIVERY": "local", "SENDERMAP": "@a b", "MAILBOX": "/x", "MDA": "/x", "FORWARD": "off", "LOG": "stderr", "DELAYWARN": "1h", "MAXAGE": "2h", "MINRETRY": "2h", "MAXRETRY": "2h",
+	}
+	template, err := os.ReadFile("../../scripts/etc/dma.conf")
+	if err != nil {
+		t.Fatal(err)
+	}
 	seen := map[string]bool{}
 	for _, k := range keys() {
+		if !strings.Contains(string(template), "\n#"+k.name) {
+			t.Errorf("%s is not in the template, nor then in dma.conf(5)", k.name)
+		}
 		value, ok := values[k.name]
-		switch {
-		case ok || k.kind == flag:
-		case strings.HasPrefix(k.name, "M"):
-			value = "2h"
-		default:
+		if !ok && k.kind != flag {
 			value = "/x"
 		}
-		got, w, err := Parse(strings.NewReader(k.name+" "+value), "F")
-		base := defaults()
-		base.Port = 25
-		if err != nil || cmp.Equal(base, *got, cmpopts.IgnoreUnexported(Config{})) {
+		const rest = "SENDERMAP @other.example other.example\n" // for PORT to have an effect
+		got, w, err := Parse(strings.NewReader(rest+k.name+" "+value), "F")
+		base, _, _ := Parse(strings.NewReader(rest), "F")
+		if err != nil || k.name != "SPOOLDIR" && cmp.Equal(base, got, cmpopts.IgnoreUnexported(Config{})) {
 			t.Errorf("%s changes nothing: %v, %v", k.name, w, err)
 		}
 		if seen[k.name] {
@@ -132,80 +158,47 @@ func TestKeys(t *testing.T) {
 	}
 }
 
-func TestSmarthost(t *testing.T) {
-	for value, want := range map[string]struct {
-		host string
-		port int
+// A line that decides where mail goes or how safely has mail wait while it is wrong.
+func TestBroken(t *testing.T) {
+	for _, tt := range []struct {
+		line, want    string // want: of the error; empty: mail does not wait
+		mailboxesWait bool
 	}{
-		"a.example":             {"a.example", 25},
-		"a.example.":            {"a.example", 25},
-		"a.example:587":         {"a.example", 587},
-		"1.2.3.4":               {"1.2.3.4", 25},
-		"1.2.3.4:26":            {"1.2.3.4", 26},
-		"[1.2.3.4]:26":          {"1.2.3.4", 26},
-		"[2001:db8::1]":         {"2001:db8::1", 25},
-		"[2001:db8::1]:465":     {"2001:db8::1", 465},
-		"2001:db8::1":           {"2001:db8::1", 25},
-		"::ffff:1.2.3.4":        {"::ffff:1.2.3.4", 25},
-		"exämple.de:26":         {"exämple.de", 26},
-		"a:":                    {},
-		"a:0":                   {},
-		"a:x":                   {},
-		"a:65536":               {},
-		"a:1:2":                 {},
-		":25":                   {},
-		"[::1":                  {},
-		"[::1]25":               {},
-		"[a.example]":           {},
-		"[]":                    {},
-		"a/b":                   {},
-		"a@b":                   {},
-		strings.Repeat("a", 64): {},
+		{"SMARTHOST a b@c", `F:2: SMARTHOST "a b@c": "b@c": not a host; write name`, false},
+		{"SMARTHOST", "F:2: SMARTHOST needs a value", false},
+		{"PORT 0", `F:2: PORT "0": not a port; write`, false},
+		{"PORT 25%", `F:2: PORT "25%"`, false},
+		{"AUTHPATH x", `F:2: AUTHPATH "x": not an absolute path`, false},
+		{"CERTFILE x", "F:2: CERTFILE", false},
+		{"CAFILE x", "F:2: CAFILE", false},
+		{"STARTTLS maybe", "F:2: STARTTLS takes no value", false},
+		{"SECURETRANSFER maybe", "F:2: SECURETRANSFER", false},
+		{"VERIFYCERT maybe", "F:2: VERIFYCERT", false},
+		{"FINGERPRINT abc", `F:2: FINGERPRINT "abc": not a SHA-256`, false},
+		{"NULLCLIENT a b", "F:2: NULLCLIENT", false},
+		{"LMTP a b@c", "F:2: LMTP", false},
+		{"DELIVERY x", `F:2: DELIVERY "x": write both, local or remote`, false},
+		{"SENDERMAP @x", `F:2: SENDERMAP "@x": write SENDERMAP pattern host`, false},
+		{"SMARTHOST a\x1bb", "F:2: SMARTHOST: value contains a control character", false},
+		{"MAILBOX x", "", true},
+		{"MDA x", "", true},
+		{"SMARTHOSTS x", "", false},
+		{"ALIASES x", "", false},
+		{"MAXAGE x", "", false},
+		{"STARTTLS yes", "", false},
 	} {
-		c, w, err := Parse(strings.NewReader("SMARTHOST "+value), "F")
-		if want.host == "" {
-			if err != nil || c.Smarthost != "" || len(w) != 1 {
-				t.Errorf("%q: %q, %v, %v; want a warning", value, c.Smarthost, w, err)
-			}
-			continue
+		c, w, err := Parse(strings.NewReader("\n"+tt.line+"\nMAILBOX /good\n"), "F")
+		if err != nil || len(w) == 0 {
+			t.Fatalf("%s: %v, %v", tt.line, w, err)
 		}
-		if err != nil || c.Smarthost != want.host || c.Port != want.port || len(w) != 0 {
-			t.Errorf("%q: %q port %d, %v, %v; want %v", value, c.Smarthost, c.Port, w, err, want)
+		switch broken := c.Broken(); {
+		case tt.want == "" && broken != nil, tt.want != "" && (broken == nil || !strings.HasPrefix(broken.Error(), tt.want)):
+			t.Errorf("%s: %v, want %s", tt.line, broken, tt.want)
+		case tt.want != "" && !strings.Contains(w[0].Text, "mail for other hosts waits"):
+			t.Errorf("%s: %v", tt.line, w)
 		}
-	}
-}
-
-func TestTransport(t *testing.T) {
-	may, required := Transport{StartTLS: TLSMay}, Transport{StartTLS: TLSRequired}
-	for name, c := range map[string]struct {
-		text string
-		auth bool
-		want Transport
-	}{
-		"nothing":                    {"", false, Transport{}},
-		"smarthost":                  {"SMARTHOST a", false, Transport{}},
-		"credentials":                {"SMARTHOST a", true, Transport{Verify: true}},
-		"credentials, no smarthost":  {"", true, Transport{}},
-		"port 465":                   {"SMARTHOST a:465", false, Transport{Implicit: true, Verify: true}},
-		"port 465, credentials":      {"SMARTHOST a:465", true, Transport{Implicit: true, Verify: true}},
-		"port 465, opportunistic":    {"SMARTHOST a:465\nOPPORTUNISTIC_TLS", false, Transport{Implicit: true, Verify: true}},
-		"port 465, told otherwise":   {"SMARTHOST a:465\nSTARTTLS\nSECURETRANSFER", false, Transport{StartTLS: TLSRequired, Verify: true}},
-		"port 587":                   {"SMARTHOST a:587", false, Transport{StartTLS: TLSRequired, Verify: true}},
-		"port 587, opportunistic":    {"SMARTHOST a:587\nOPPORTUNISTIC_TLS", false, may},
-		"port 587 without smarthost": {"PORT 587", false, Transport{}},
-		"implicit":                   {"SECURETRANSFER", false, Transport{Implicit: true}},
-		"implicit, opportunistic":    {"SECURETRANSFER\nOPPORTUNISTIC_TLS", false, Transport{Implicit: true}},
-		"required":                   {"SECURETRANSFER\nSTARTTLS", false, required},
-		"starttls alone":             {"STARTTLS", false, required},
-		"may":                        {"SECURETRANSFER\nSTARTTLS\nOPPORTUNISTIC_TLS", false, may},
-		"may alone":                  {"OPPORTUNISTIC_TLS", false, may},
-		"verifycert":                 {"VERIFYCERT\nSTARTTLS", false, Transport{StartTLS: TLSRequired, Verify: true}},
-		"insecure":                   {"INSECURE", false, Transport{Insecure: true}},
-		"insecure and secure":        {"SECURE\nINSECURE", false, Transport{}},
-	} {
-		conf, _, err := Parse(strings.NewReader(c.text), "F")
-		if got := conf.Transport(c.auth); err != nil || got != c.want {
-			t.Errorf("%s: %+v, %v; want %+v", name, got, err, c.want)
+		if _, _, err := c.MailboxOf("u", "/home/u"); (err != nil) != tt.mailboxesWait {
+			t.Errorf("%s: mailbox: %v", tt.line, err)
 		}
 	}
 }
@@ -214,7 +207,7 @@ func TestLoad(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "dma.conf")
 	c, w, err := Load(path)
-	if err != nil || len(w) != 0 || c.MaxAge != defaultMaxAge || c.Port != 25 || c.Hostname() == "" {
+	if err != nil || len(w) != 0 || c.MaxAge != defaultMaxAge || c.Hostname() == "" {
 		t.Errorf("missing file: %+v, %v, %v", c, w, err)
 	}
 	mailname := filepath.Join(dir, "mailname")
@@ -293,13 +286,13 @@ func TestHostname(t *testing.T) {
 }
 
 func TestIsLocalDomain(t *testing.T) {
-	c, _, err := Parse(strings.NewReader("MAILNAME Host.example"), "F")
+	c, _, err := Parse(strings.NewReader("MAILNAME Host.example\nLOCALDOMAINS one.example Two.example."), "F")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for domain, want := range map[string]bool{
-		"": true, "localhost": true, "LOCALHOST.": true, "host.EXAMPLE": true, "host.example.": true,
-		"example": false, "a.host.example": false, "host": false, "[127.0.0.1]": false,
+		"": true, "localhost": true, "LOCALHOST.": true, "host.EXAMPLE": true, "host.example.": true, "ONE.example.": true, "two.example": true,
+		"example": false, "a.host.example": false, "host": false, "[127.0.0.1]": false, "a.one.example": false, "one": false,
 	} {
 		if got := c.IsLocalDomain(domain); got != want {
 			t.Errorf("%q: %v, want %v", domain, got, want)
@@ -311,15 +304,37 @@ func FuzzParse(f *testing.F) {
 	for _, c := range confs() {
 		f.Add(c.text)
 	}
+	for _, value := range slices.Concat(goodHosts(), badHosts()) {
+		f.Add("SMARTHOST " + value + "\nLMTP " + value + "\nSENDERMAP a@b " + value)
+	}
+	for _, c := range mailboxes() {
+		f.Add("MAILBOX " + c.value + "\nMDA " + c.value)
+	}
 	f.Fuzz(func(t *testing.T, text string) {
 		c, w, err := Parse(strings.NewReader(text), "F")
 		if err != nil {
 			t.Fatal(err)
 		}
-		if c.Port < 1 || c.Port > 65535 || c.MinRetry <= 0 || c.MaxRetry < c.MinRetry || c.MaxAge <= 0 || c.MinFree < 0 || c.MinFree > 99 || c.MaxSize < 0 {
+		if c.MinRetry <= 0 || c.MaxRetry < c.MinRetry || c.MaxAge <= 0 || c.MinFree < 0 || c.MinFree > 99 || c.MaxSize < 0 || c.DelayWarn < 0 {
 			t.Fatalf("%+v", c)
 		}
-		if strings.ContainsAny(c.Smarthost+c.MailName+c.NullDomain+c.AuthPath+c.Aliases, "\x00\r\n\x1b#") || strings.ContainsAny(c.Smarthost, " []<>@/") {
+		words := []string{c.MailName, c.NullDomain, c.AuthPath, c.Aliases, c.Mailbox, c.Forward, c.Log, c.Masquerade}
+		for _, r := range c.Routes() {
+			words = append(words, r.Name, r.User)
+			for _, h := range r.Hosts {
+				words = append(words, h.Name)
+				if h.Socket() != (h.Port == 0) || h.Port < 0 || h.Port > 65535 || !h.Socket() && (h.Name == "" || strings.ContainsAny(h.Name, " []<>@/,")) {
+					t.Fatalf("%+v", h)
+				}
+			}
+			if len(r.Hosts) == 0 {
+				t.Fatalf("%+v", r)
+			}
+		}
+		if s := strings.Join(slices.Concat(words, c.MDA, c.LocalDomains), ""); strings.ContainsAny(s, "\x00\r\n\x1b#") {
+			t.Fatalf("%q", s)
+		}
+		if c.Mailbox == "" || strings.Contains(c.Forward, "/") || len(c.MDA) > 0 && c.MDA[0][0] != '/' {
 			t.Fatalf("%+v", c)
 		}
 		for _, w := range w {
@@ -328,4 +343,24 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 	})
+}
+
+// BenchmarkParse is what each submission pays for a dma.conf with every key in it.
+func BenchmarkParse(b *testing.B) {
+	template, err := os.ReadFile("../../scripts/etc/dma.conf")
+	if err != nil {
+		b.Fatal(err)
+	}
+	var full string
+	for line := range strings.Lines(string(template)) {
+		if len(line) > 2 && line[0] == '#' && line[1] >= 'A' && line[1] <= 'Z' { // as packagers do it
+			line = line[1:]
+		}
+		full += line
+	}
+	for b.Loop() {
+		if _, _, err := Parse(strings.NewReader(full), "F"); err != nil {
+			b.Fatal(err)
+		}
+	}
 }

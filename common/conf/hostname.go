@@ -25,10 +25,19 @@ func (c *Config) Hostname() string {
 }
 
 // IsLocalDomain reports whether mail for domain stays on this host: no domain at
-// all, localhost, and Hostname, in whatever case and with or without a final dot.
+// all, localhost, Hostname, and LocalDomains, in whatever case and with or without
+// a final dot.
 func (c *Config) IsLocalDomain(domain string) bool {
 	domain = strings.TrimSuffix(domain, ".")
-	return domain == "" || strings.EqualFold(domain, "localhost") || strings.EqualFold(domain, c.Hostname())
+	if domain == "" || strings.EqualFold(domain, "localhost") || strings.EqualFold(domain, c.Hostname()) {
+		return true
+	}
+	for _, d := range c.LocalDomains {
+		if strings.EqualFold(domain, d) {
+			return true
+		}
+	}
+	return false
 }
 
 // hostname always finds a name; the error says why it is not the one that mailName asks for.

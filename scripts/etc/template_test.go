@@ -32,7 +32,7 @@ func TestTemplate(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, w := range warnings {
-			if strings.Contains(w.Text, "unknown") || strings.Contains(w.Text, "ignored") || strings.Contains(w.Text, "takes no value") {
+			if strings.Contains(w.Text, "unknown") || strings.Contains(w.Text, "ignored") || strings.Contains(w.Text, "waits until") || strings.Contains(w.Text, "takes no value") {
 				t.Errorf("%q: %s", line, w.Text)
 			}
 		}
