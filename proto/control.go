@@ -54,7 +54,8 @@ type Release struct{ Selection }
 func (*Release) Type() Type { return TypeRelease }
 
 // Remove asks to drop messages without telling their senders. One that is being
-// delivered is stopped. Dead letters are reached by id alone. Answered by Ack.
+// delivered is stopped first. Dead letters are reached by id alone. Answered by
+// Ack, which counts what is gone for good and will not be delivered any more.
 type Remove struct{ Selection }
 
 // Type of Remove.
@@ -63,7 +64,8 @@ func (*Remove) Type() Type { return TypeRemove }
 // Ack says that a request was carried out, and for how many messages.
 type Ack struct {
 	Count  uint32
-	Denied uint32 // how many others were selected, which are not the caller's
+	Denied uint32 // 1 if the one with the id that was asked for is not the caller's
+	Busy   uint32 // how many are still being stopped: they go as soon as that is done
 }
 
 // Type of Ack.
@@ -72,6 +74,7 @@ func (*Ack) Type() Type { return TypeAck }
 func (m *Ack) walk(w *wire) {
 	w.u32(&m.Count)
 	w.u32(&m.Denied)
+	w.u32(&m.Busy)
 }
 
 // List asks for the queue. Answered by any number of Item, each followed by its

@@ -19,6 +19,7 @@ var childTests = map[string]func() error{
 	"full":      childFullTable,
 	"in-flight": childInFlight,
 	"no parent": childNoParent,
+	"peer":      childPeer,
 }
 
 // TestMain is also the entry of such a process.

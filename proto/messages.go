@@ -35,6 +35,7 @@ const (
 	TypeLog     Type = 34 // from any helper
 	TypeProbe   Type = 35 // to dma-remote; from a front end, too
 	TypeReport  Type = 36
+	TypeCancel  Type = 37 // to dma-local and dma-remote
 
 	// Front end and runner, over the control socket.
 	TypeWake    Type = 40
@@ -111,6 +112,8 @@ func newMessage(t Type) Message {
 		return new(Probe)
 	case TypeReport:
 		return new(Report)
+	case TypeCancel:
+		return new(Cancel)
 	case TypeShow:
 		return new(Show)
 	case TypeContent:
@@ -442,6 +445,15 @@ func (m *Result) walk(w *wire) {
 		w.fail("outcome %v for more than its target", m.Outcome.Class)
 	}
 }
+
+// Cancel asks to give up the Deliver or Send that has its request number. That is
+// answered as ever: what is not done when its Results come, and will not be, is
+// deferred. It may cross the last of them, and means nothing then.
+type Cancel struct{}
+
+// Type of Cancel.
+func (*Cancel) Type() Type { return TypeCancel }
+func (*Cancel) walk(*wire) {}
 
 // Log is a line for the log from a helper. The runner writes it, and says whose
 // it is: a user's helper is that user (RULES B3).

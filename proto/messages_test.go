@@ -40,13 +40,14 @@ func samples() []Message {
 		&Result{Index: 1, Scope: ScopeTarget, Remote: "mx.remote.example [192.0.2.1]", Reports: true, Outcome: outcome.Fail("5.1.1", "no such user")},
 		&Result{Scope: ScopeStale, Outcome: outcome.Defer("4.3.0", "token is out of date")},
 		&Result{Scope: ScopeTarget, Outcome: outcome.Success("delivered")},
+		&Cancel{},
 		&Wake{},
 		&Flush{Selection{By: ByAll}},
 		&Hold{Selection{By: ByID, Value: "0123456789abcdef"}},
 		&Release{Selection{By: ByRecipient, Value: "x@remote.example"}},
 		&Remove{Selection{By: BySender}},
 		&List{Selection{By: ByAll}},
-		&Ack{Count: 3, Denied: 1},
+		&Ack{Count: 3, Denied: 1, Busy: 2},
 		&Show{ID: "0123456789abcdef"},
 		&Content{},
 		&Watch{ID: "0123456789abcdef"},
@@ -227,7 +228,9 @@ func anyMessage(t *rapid.T) Message {
 	case TypeList:
 		return &List{anySelection(t)}
 	case TypeAck:
-		return &Ack{number.Draw(t, "count"), number.Draw(t, "denied")}
+		return &Ack{number.Draw(t, "count"), number.Draw(t, "denied"), number.Draw(t, "busy")}
+	case TypeCancel:
+		return &Cancel{}
 	case TypeShow:
 		return &Show{text(MaxID).Draw(t, "id")}
 	case TypeWatch:

@@ -44,6 +44,18 @@ func lists() []listCase {
 		{name: "route to a bare name", in: "<@a:root>", want: one("root"), qualified: "<@a:root@Q>"},
 		{name: "route outside brackets", in: "@a,@b:c@d, e@f", want: one("c@d", "e@f")},
 		{name: "encoded word", in: "=?utf-8?q?J=2C_a=40b?= <j@d>", want: one("j@d")},
+		{name: "comma in an encoded word", in: "=?utf-8?q?Doe,_J.?= <j@d>, a@b", want: one("j@d", "a@b")},
+		{name: "brackets in an encoded word", in: "=?utf-8?Q?<x@y>_(z?= <j@d>", want: one("j@d")},
+		{name: "address in an encoded word", in: "=?utf-8?q?x@y?= <j@d>", want: one("j@d")},
+		{name: "encoded words", in: "=?a?b?Zg==?= =?a*en?Q?x;y?=\r\n =?a?q??= <j@d>", want: one("j@d")},
+		{name: "encoded word in a comment", in: "j@d (=?utf-8?q?a=29?=), a@b", want: one("j@d", "a@b")},
+		{name: "no encoded word", in: "=?a?x?b?=, =?a?q?b, =??q?c?=", want: one("=?a?x?b?=", "=?a?q?b", "=??q?c?="), qualified: "=?a?x?b?=@Q, =?a?q?b@Q, =??q?c?=@Q"},
+		{name: "folded literal", in: "a@[1.2.\r\n 3.4]", want: one("a@[1.2.3.4]")},
+		{name: "comment behind the route", in: "<@a (x),\r\n @b (y) : c@d>", want: one("c@d")},
+		{name: "holes in a group", in: "g: ,, a@b ,; c@d", want: one("a@b", "c@d")},
+		{name: "two groups", in: "g:a@b;, h:c@d;", want: one("a@b", "c@d")},
+		{name: "group in a group", in: "g: h: a@b;;, c@d", want: one("a@b", "c@d")},
+		{name: "obsolete bare name", in: "a . (x) b", want: one("a.b"), qualified: "a . (x) b@Q"},
 		{name: "name with dot", in: "John Q. Public <j@d>", want: one("j@d")},
 		{name: "utf-8", in: "Jürgen <jürgen@exämple.de>", want: one("jürgen@exämple.de")},
 		{name: "latin-1 name", in: "J\xfcrgen <j@d>", want: one("j@d")},
@@ -52,6 +64,9 @@ func lists() []listCase {
 		{name: "literal", in: "a@[1.2.3.4], b@[IPv6:::1]", want: one("a@[1.2.3.4]", "b@[IPv6:::1]")},
 		{name: "semicolons", in: "a@b; c@d", want: one("a@b", "c@d")},
 		{name: "address as a name", in: "a@b <c@d>, e@f <root>", want: one("c@d", "root"), qualified: "a@b <c@d>, e@f <root@Q>"},
+		{name: "brackets in a name", in: "CI [main] <a@b>, ] [x <root>", want: one("a@b", "root"), qualified: "CI [main] <a@b>, ] [x <root@Q>"},
+		{name: "addresses in a name", in: "a@b via c@d. (e) <f@g>, h@i", want: one("f@g", "h@i")},
+		{name: "backslash in a name", in: `DOM\user <a@b>`, want: one("a@b")},
 		{name: "final dot", in: "a@b.", want: one("a@b")},
 
 		{name: "null", in: "<>", bad: one("<>")},
@@ -65,6 +80,8 @@ func lists() []listCase {
 		{name: "literal not closed", in: "a@[1", bad: one("a@[1")},
 		{name: "backslash", in: `\root, a@b`, want: one("a@b"), bad: one(`\root`)},
 		{name: "no domain", in: "a@, b@c", want: one("b@c"), bad: one("a@")},
+		{name: "comma in an encoded word that is no name", in: "=?a?q?b,c?=@d, e@f", want: one("e@f"), bad: one("=?a?q?b,c?=@d")},
+		{name: "control character", in: "a\x01b, \"a\x0bb\"@c, d@e", want: one("d@e"), bad: one("a\x01b", "\"a\x0bb\"@c")},
 		{name: "two ats", in: "a@b@c, d@e", want: one("d@e"), bad: one("a@b@c")},
 		{name: "no name", in: "@b, d@e", bad: one("@b, d@e")},
 		{name: "nul", in: "a\x00b@c, d@e", want: one("d@e"), bad: one("a\x00b@c")},
@@ -108,6 +125,68 @@ func TestQualify(t *testing.T) {
 	}
 }
 
+func TestComplete(t *testing.T) {
+	address := func(local string) string {
+		if local == "root" {
+			return "me@there.example"
+		}
+		return local + "@Q"
+	}
+	for in, want := range map[string]string{
+		"root":                             "me@there.example",
+		"root (Cron Daemon)":               "me@there.example (Cron Daemon)",
+		"R <root>, joe, root@x, <@a:root>": "R <me@there.example>, joe@Q, root@x, <me@there.example>",
+		"g: root;\r\n root":                "g: me@there.example;\r\n me@there.example",
+		"root root, <root":                 "root root, <root",
+	} {
+		if got := Complete(in, address); got != want {
+			t.Errorf("Complete(%q) = %q, want %q", in, got, want)
+		}
+	}
+}
+
+func firsts() map[string]struct{ in, want string } {
+	return map[string]struct{ in, want string }{
+		"bare":                   {"root", "S"},
+		"bare, comment":          {" root (Cron Daemon)\r\n", "S (Cron Daemon)"},
+		"bare, comment in front": {"(x) root", "S"},
+		"full":                   {"a@b", "S"},
+		"comments inside":        {"a(1)@(2)b(3), c@d", "S(3)"},
+		"name":                   {"Joe Doe <a@b>", "Joe Doe <S>"},
+		"no name":                {"<a@b>", "<S>"},
+		"quoted name":            {` "Doe, \"J.\" <x>" <a@b> (x)`, `"Doe, \"J.\" <x>" <S> (x)`},
+		"name with dots":         {"J. Q. Public <a@b>", "J. Q. Public <S>"},
+		"name with comment":      {"Joe (x) <a@b>", "Joe (x) <S>"},
+		"encoded name":           {"=?utf-8?q?J=C3=BC?=\r\n =?utf-8?q?rgen,?= <a@b>", "=?utf-8?q?J=C3=BC?=\r\n =?utf-8?q?rgen,?= <S>"},
+		"folded":                 {"Joe\r\n <a\r\n @b>\r\n", "Joe\r\n <S>"},
+		"several":                {"Joe <a@b>, Al <c@d>", "Joe <S>"},
+		"group":                  {"Us: Joe <a@b>, c@d;", "Joe <S>"},
+		"bad one first":          {"a b, Joe <c@d>", "Joe <S>"},
+		"route":                  {"Joe <@a,@b:c@d>", "Joe <S>"},
+		"route without brackets": {"@a:c@d", "S"},
+		"literal":                {"a@[1.2.3.4] (x)", "S (x)"},
+		"address as a name":      {"a@b <c@d>", `"a@b" <S>`},
+		"brackets in the name":   {"CI [a] \\x\r\n <c@d>", `"CI [a] \\x" <S>`},
+		"quoted one as a name":   {`"a b"@c <c@d>`, `"\"a b\"@c" <S>`},
+		"route before a name":    {"@a: Joe <c@d>", `"@a: Joe" <S>`},
+		"latin-1 name":           {"J\xfcrgen <j@d>", "J\xfcrgen <S>"},
+		"nothing":                {"", ""},
+		"no address":             {"Joe Doe, <>", ""},
+	}
+}
+
+func TestFirst(t *testing.T) {
+	for name, c := range firsts() {
+		got := ""
+		if before, after, ok := First(c.in); ok {
+			got = before + "S" + after
+		}
+		if got != c.want {
+			t.Errorf("%s: First(%q) makes %q, want %q", name, c.in, got, c.want)
+		}
+	}
+}
+
 func TestListLimits(t *testing.T) {
 	addrs, bad := ParseList(strings.Repeat("a@b,", MaxListAddrs+5))
 	if len(addrs) != MaxListAddrs || len(bad) != 1 {
@@ -127,7 +206,7 @@ func TestListLimits(t *testing.T) {
 // A list of the largest size made of the worst bytes takes time that grows with
 // its length, not with its square.
 func TestListTime(t *testing.T) {
-	for _, piece := range []string{"(", ")", "<", "\"", "[", "@", "a ", ".", "a.", "\\", ":", "a:", "<@", "@a", "a@b<", "<a ", "\"\".", "(a)"} {
+	for _, piece := range []string{"(", ")", "<", "\"", "[", "@", "a ", ".", "a.", "\\", ":", "a:", "<@", "@a", "a@b<", "<a ", "\"\".", "(a)", "=?", "=?a?q?", "=?a?q?b?="} {
 		start := time.Now()
 		text := strings.Repeat(piece, MaxList/len(piece))
 		ParseList(text)
@@ -161,10 +240,20 @@ func FuzzParseList(f *testing.F) {
 	for _, c := range lists() {
 		f.Add(c.in)
 	}
+	for _, c := range firsts() {
+		f.Add(c.in)
+	}
 	f.Fuzz(func(t *testing.T, in string) {
 		addrs, bad := ParseList(in)
 		for _, a := range addrs {
 			checkSafe(t, a)
+		}
+		before, after, ok := First(in)
+		if ok != (len(addrs) > 0) {
+			t.Fatalf("First(%q): %v, and %d addresses", in, ok, len(addrs))
+		}
+		if got, bad := parsed(before + "s@x.example" + after); ok && (len(got) != 1 || got[0] != "s@x.example" || len(bad) > 0) {
+			t.Fatalf("First(%q) = %q, %q, which holds %q, bad %q", in, before, after, got, bad)
 		}
 		out := Qualify(in, "Q")
 		if strings.ReplaceAll(out, "@Q", "") != strings.ReplaceAll(in, "@Q", "") {

@@ -73,12 +73,18 @@ func Check(s string) error {
 	return nil
 }
 
-// ParseSender is Parse for senders: the empty string and <> are the null sender.
+// ParseSender is Parse for senders: the empty string and <> are the null sender. A
+// sender is always qualified before it goes anywhere, so one without a domain must
+// leave room for whatever domain that will be.
 func ParseSender(s string) (Addr, error) {
 	if t := strings.Trim(s, " \t"); t == "" || t == "<>" {
 		return Addr{}, nil
 	}
-	return Parse(s)
+	a, err := Parse(s)
+	if err == nil && a.Domain == "" && len(a.Local) > MaxAddr-maxDomain-len("@") {
+		return Addr{}, fmt.Errorf("%w with a domain", ErrTooLong)
+	}
+	return a, err
 }
 
 // Parse reads one bare address: a local name, local@domain, or either in angle

@@ -126,6 +126,17 @@ func TestParseSender(t *testing.T) {
 	if _, err := ParseSender("a\n@b"); !errors.Is(err, ErrControl) {
 		t.Errorf("control character: %v", err)
 	}
+	// Whoever is accepted without a domain can have any.
+	longest := strings.Repeat("a", MaxAddr-maxDomain-1)
+	if a, err := ParseSender(longest); err != nil || Check(a.In(strings.Repeat("b", maxDomain)).String()) != nil {
+		t.Errorf("the longest sender without a domain: %v", err)
+	}
+	if _, err := ParseSender(longest + "a"); !errors.Is(err, ErrTooLong) {
+		t.Errorf("a longer one: %v", err)
+	}
+	if _, err := ParseSender(longest + "a@b"); err != nil {
+		t.Errorf("a longer one with a domain: %v", err)
+	}
 }
 
 func TestCheck(t *testing.T) {

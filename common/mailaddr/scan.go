@@ -21,10 +21,12 @@ type list struct {
 	open bool // text ended inside a comment, quoted string or literal
 
 	// Of the piece that next found:
-	start    int // where it begins; it ends at pos
-	localEnd int // where the local part ends
-	addr     Addr
-	err      error
+	start     int // where it begins; it ends at pos
+	addrStart int // where its address begins, with its route
+	localEnd  int // where the local part ends
+	addrEnd   int // where the address ends
+	addr      Addr
+	err       error
 }
 
 // next finds the next address or malformed piece; false at the end.
@@ -34,7 +36,7 @@ func (l *list) next() bool {
 			l.pos++
 			continue
 		}
-		l.start, l.addr, l.err = l.pos, Addr{}, nil
+		l.start, l.addrStart, l.addr, l.err = l.pos, l.pos, Addr{}, nil
 		group := l.mailbox()
 		if l.err == nil && l.open {
 			l.err = errEnd
@@ -69,22 +71,43 @@ func (l *list) mailbox() (group bool) {
 		return true
 	case '@':
 		l.spec(local, words, joined)
-		if l.peek() == '<' { // an address in the place of the name: wrong, and common
-			l.err = nil
-			l.pos++
-			l.angle()
-			return false
-		}
 	default:
 		l.finish(local, "", words, joined)
 	}
-	l.atSeparator()
+	if l.peek() != '<' {
+		l.atSeparator()
+	}
+	if l.err != nil || l.peek() == '<' {
+		l.afterAnyName()
+	}
 	return false
+}
+
+// afterAnyName reads the angle brackets behind a name that is none (RFC 5322
+// 3.2.5), but common: an address, or words with [brackets]. Without them nothing
+// is changed.
+func (l *list) afterAnyName() {
+	for {
+		l.words()
+		switch l.peek() {
+		case '@', '[', ']', '\\':
+			l.pos++
+			l.skip()
+		case '<':
+			l.err = nil
+			l.pos++
+			l.angle()
+			return
+		default:
+			return
+		}
+	}
 }
 
 // angle reads from behind < to behind >.
 func (l *list) angle() {
 	l.skip()
+	l.addrStart = l.pos
 	if l.peek() == '@' {
 		l.route()
 	}
@@ -138,7 +161,9 @@ func (l *list) spec(local string, words int, joined bool) {
 	if l.peek() == '[' {
 		at := l.pos
 		l.delimited(']')
-		domain, n = l.text[at:l.pos], 1
+		// RFC 5322 3.4.1: it may be folded.
+		domain, n = strings.Join(strings.FieldsFunc(l.text[at:l.pos], isBlank), ""), 1
+		l.addrEnd = l.pos
 		l.skip()
 	} else {
 		domain, n, whole = l.words()
@@ -183,7 +208,7 @@ func (l *list) words() (text string, count int, joined bool) {
 			break
 		}
 		word := l.text[at:l.pos]
-		l.localEnd = l.pos
+		l.localEnd, l.addrEnd = l.pos, l.pos
 		if count > 0 && word[0] != '.' && !strings.HasSuffix(text, ".") {
 			joined = false
 		}
@@ -279,6 +304,28 @@ func (l *list) delimited(end byte) {
 
 func (l *list) atom() {
 	for l.pos < len(l.text) && !isSpecial(l.text[l.pos]) {
-		l.pos++
+		l.pos += max(encodedLen(l.text[l.pos:]), 1)
 	}
+}
+
+// encodedLen is the length of the encoded word that s begins with (RFC 2047 2), 0
+// if there is none. Its text may hold anything but blanks and question marks.
+func encodedLen(s string) int {
+	if !strings.HasPrefix(s, "=?") {
+		return 0
+	}
+	n := 2
+	for n < len(s) && s[n] != '?' && s[n] != '=' && !isSpecial(s[n]) { // the character set
+		n++
+	}
+	if n == 2 || len(s) < n+3 || s[n] != '?' || strings.IndexByte("bBqQ", s[n+1]) < 0 || s[n+2] != '?' {
+		return 0
+	}
+	for n += 3; n < len(s) && s[n] != '?' && s[n] > ' '; {
+		n++
+	}
+	if !strings.HasPrefix(s[n:], "?=") {
+		return 0
+	}
+	return n + 2
 }

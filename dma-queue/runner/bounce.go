@@ -6,6 +6,7 @@ import (
 	"os"
 	"time"
 
+	"dma/common/dsn"
 	"dma/common/site"
 	"dma/dma-queue/internal/bounce"
 	"dma/dma-queue/internal/queue"
@@ -30,10 +31,13 @@ func (b *bouncer) write(w *schedule.Bounce) error {
 	now := b.now()
 	report := bounce.Report{
 		ID: string(w.Message.ID), OriginalID: string(w.Original.ID), Host: b.hostname(), SysHost: sysHost(), Version: site.Version,
-		Sender: w.Original.Sender, Arrived: w.Original.Arrived, Now: now, Full: w.Full, Message: original,
+		Sender: w.Original.Sender, Arrived: w.Original.Arrived, Now: now, Full: w.Full, Message: original, EnvID: w.Original.EnvID,
 	}
-	for _, t := range w.Failed {
-		r := bounce.Recipient{Original: t.Original, Final: t.Address, Status: t.Outcome.Code, Text: t.Outcome.Text, Remote: t.Remote}
+	for _, t := range w.About {
+		r := bounce.Recipient{
+			Action: action(&t), Original: t.Original, ORcpt: t.ORcpt, Final: t.Address,
+			Status: t.Outcome.Code, Text: t.Outcome.Text, Remote: t.Remote, RetryUntil: w.RetryUntil,
+		}
 		if t.Outcome.Code == schedule.GaveUp {
 			r.GaveUpAfter = now.Sub(w.Original.Arrived)
 		}
@@ -49,4 +53,17 @@ func (b *bouncer) write(w *schedule.Bounce) error {
 		return fmt.Errorf("write bounce: %w", err)
 	}
 	return b.queue.Save(m)
+}
+
+// action is the news about a target.
+func action(t *queue.Target) bounce.Action {
+	switch {
+	case t.State == queue.Failed:
+		return bounce.Failed
+	case t.Tell == dsn.Delay:
+		return bounce.Delayed
+	case t.Kind == queue.Remote:
+		return bounce.Relayed
+	}
+	return bounce.Delivered
 }

@@ -38,7 +38,7 @@ const maxFiles = 1024
 
 func main() {
 	inherited := priv.HelperStart()
-	log := maillog.Open(site.LogSocket, "dma", nil, time.Now)
+	log := maillog.Open(site.LogSocket, "dma", maillog.Stderr(), time.Now)
 	if inherited != nil {
 		log.Problem("start runner", inherited)
 	}
@@ -86,7 +86,7 @@ func run(spawn *proto.Conn, log *maillog.Log) int {
 		return sysexits.OSFile
 	}
 	conf := newConfiguration(log)
-	picker := &pickup.Picker{Queue: queue, Log: log, Hostname: conf.hostname, SysHost: sysHost(), Now: time.Now}
+	picker := &pickup.Picker{Queue: queue, Log: log, Site: conf.names, SysHost: sysHost(), Now: time.Now}
 	newID := func() (spool.ID, error) { return spool.NewID(time.Now(), rand.Reader) }
 	bouncer := &bouncer{queue: queue, hostname: conf.hostname, now: time.Now}
 	s, err := schedule.New(schedule.Config{
@@ -98,7 +98,7 @@ func run(spawn *proto.Conn, log *maillog.Log) int {
 		return sysexits.TempFail
 	}
 	s.Start()
-	clients := control.New(s, log)
+	clients := control.New(s, log, callers(log))
 	err = serve(s, clients, picker, queue)
 	if eerr := s.End(); err == nil {
 		err = eerr

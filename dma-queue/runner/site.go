@@ -25,6 +25,7 @@ type configuration struct {
 	current *schedule.Site
 	conf    *conf.Config
 	host    string
+	virtual virtual
 	files   map[string]stamp
 	logged  map[string]string // errors, by file
 }
@@ -89,6 +90,7 @@ func (c *configuration) refresh() {
 		}
 		if err == nil {
 			c.conf, fresh = read, true
+			c.log.To(read.Log)
 		}
 	}
 	if c.changed(c.conf.Aliases) || fresh {
@@ -111,30 +113,35 @@ func (c *configuration) trouble(operation, path string, err error) {
 }
 
 func (c *configuration) rebuild() {
-	table, warnings, err := aliases.Load(c.conf.Aliases)
+	table, err := aliases.Load(c.conf.Aliases)
 	c.trouble("read aliases", c.conf.Aliases, err)
-	for _, w := range warnings {
-		c.log.ConfigWarning(w.String())
+	warn := c.warner()
+	if table != nil {
+		table.Warn = warn
 	}
 	cf := c.conf
 	c.host = cf.Hostname()
 	c.current = &schedule.Site{
 		Expand: expand.Expander{
-			Aliases: table, AliasErr: err, Host: c.host,
-			NullClient: cf.NullClient, NullDomain: cf.NullDomain, Local: cf.IsLocalDomain,
+			Aliases: table, AliasErr: err, List: listReader(warn), Host: c.host,
+			NullClient: cf.NullClient, NullDomain: cf.NullDomain, Delivery: cf.Delivery, Local: cf.IsLocalDomain,
 		},
-		Route:    func(address string) string { return "" },
-		Backoff:  schedule.Backoff{Min: cf.MinRetry, Max: cf.MaxRetry},
-		MaxAge:   cf.MaxAge,
-		FullSize: cf.FullBounce,
-	}
-	if cf.Smarthost == "" {
-		c.current.Route = domainOf
+		Route:     func(sender, address string) string { return lane(cf, sender, address) },
+		Backoff:   schedule.Backoff{Min: cf.MinRetry, Max: cf.MaxRetry},
+		MaxAge:    cf.MaxAge,
+		DelayWarn: cf.DelayWarn,
+		FullSize:  cf.FullBounce,
 	}
 }
 
-// domainOf is the lane of an address that is delivered by MX.
-func domainOf(address string) string {
+// lane names the way of mail from sender to a remote address (schedule.Site).
+func lane(cf *conf.Config, sender, address string) string {
+	if route, ok := cf.RouteFor(sender); ok {
+		if route.Name == "" {
+			return ""
+		}
+		return schedule.RoutePrefix + route.Name
+	}
 	a, err := mailaddr.Parse(address)
 	if err != nil {
 		return address

@@ -1,11 +1,13 @@
 // Package control serves the runner's control socket: front ends that have
-// mail, want the queue tried, or want to see it (DESIGN 1, 5). Who may connect is
-// settled by the directory that the socket is in.
+// mail, and people who want to see the queue or change it (DESIGN 1, 5). Who may
+// connect is settled by the directory that the socket is in; what a caller may do
+// there, by the uid that the kernel tells.
 package control
 
 import (
 	"errors"
 	"io"
+	"os"
 	"sync"
 	"time"
 
@@ -13,35 +15,45 @@ import (
 
 	"dma/common/maillog"
 	"dma/dma-queue/internal/schedule"
+	"dma/dma-queue/internal/spool"
 	"dma/proto"
 )
 
 // Limits.
 const (
 	maxClients    = 64               // connections served at a time; to others, to have woken the queue must suffice
-	clientTimeout = 10 * time.Second // for a client to say what it wants
+	clientTimeout = 10 * time.Second // for a client to say what it wants, first and next
 	clientLife    = 5 * time.Minute  // for all that it wants
+	watchLife     = time.Hour        // for one that watches a message
 	acceptRetry   = time.Second      // between tries while there are no descriptors
 )
 
 // Queue is what a client can ask of the scheduler.
 type Queue interface {
 	Wake()
-	Flush() bool
-	List(yield func(schedule.Listing) error) error
+	Flush(c schedule.Caller, sel proto.Selection) (schedule.Tally, error)
+	Hold(c schedule.Caller, sel proto.Selection) (schedule.Tally, error)
+	Release(c schedule.Caller, sel proto.Selection) (schedule.Tally, error)
+	Remove(c schedule.Caller, sel proto.Selection) (schedule.Tally, error)
+	List(c schedule.Caller, sel proto.Selection, yield func(schedule.Listing) error) error
+	Show(c schedule.Caller, id spool.ID) (schedule.Listing, *os.File, error)
+	Watch(c schedule.Caller, id spool.ID) (*schedule.Stream, error)
+	Verify(c schedule.Caller, sender, address string, yield func(*proto.Verdict) error) error
+	Probe(c schedule.Caller, m *proto.Probe) (*schedule.Stream, error)
 }
 
 // Server serves clients, on one listener after the other.
 type Server struct {
 	queue   Queue
 	log     *maillog.Log
+	who     func(*proto.Conn) schedule.Caller
 	clients sync.WaitGroup
 	room    chan struct{}
 }
 
-// New makes a server of q.
-func New(q Queue, log *maillog.Log) *Server {
-	return &Server{queue: q, log: log, room: make(chan struct{}, maxClients)}
+// New makes a server of q, for callers whom who makes out.
+func New(q Queue, log *maillog.Log, who func(*proto.Conn) schedule.Caller) *Server {
+	return &Server{queue: q, log: log, who: who, room: make(chan struct{}, maxClients)}
 }
 
 // Start serves the clients of l, and accepts new ones until l is closed.
@@ -90,14 +102,23 @@ func (s *Server) client(c *proto.Conn) {
 	s.clients.Go(func() {
 		defer func() { <-s.room }()
 		defer c.Close()
-		defer time.AfterFunc(clientLife, c.Close).Stop()
-		if err := s.serve(c); err != nil {
+		life := time.AfterFunc(clientLife, c.Close)
+		defer life.Stop()
+		if err := s.serve(&client{Conn: c, life: life}); err != nil {
 			s.log.Problem("control socket", err)
 		}
 	})
 }
 
-func (s *Server) serve(c *proto.Conn) error {
+// client is a connection, and who is at its other end.
+type client struct {
+	*proto.Conn
+	schedule.Caller
+	life *time.Timer // closes it
+}
+
+// serve answers requests, one after the other, until the client has left.
+func (s *Server) serve(c *client) error {
 	if _, err := c.RecvHello(); err != nil {
 		return nil // gone, or a stranger: it has woken the queue, and that is all it can
 	}
@@ -105,34 +126,22 @@ func (s *Server) serve(c *proto.Conn) error {
 	if err := c.Send(0, &proto.Hello{Version: proto.Version}, nil); err != nil {
 		return nil // gone
 	}
-	p, err := c.Recv(clientTimeout, proto.TypeWake, proto.TypeFlush, proto.TypeList)
-	if errors.Is(err, io.EOF) || err == nil && p.Message.Type() == proto.TypeWake {
-		return nil // done, and nobody waits for an answer
-	}
-	if err != nil {
-		return err
-	}
-	if p.Message.Type() == proto.TypeFlush {
-		if !s.queue.Flush() {
-			return nil // end of file tells the client to ask the next runner
+	for first := true; ; first = false {
+		p, err := c.Recv(clientTimeout, requests()...)
+		if errors.Is(err, io.EOF) || err == nil && p.Message.Type() == proto.TypeWake {
+			return nil // done, and nobody waits for an answer
 		}
-		return c.Send(p.Request, &proto.Ack{}, nil)
-	}
-	items := uint32(0)
-	err = s.queue.List(func(l schedule.Listing) error {
-		items++
-		if err := c.Send(p.Request, &l.Item, nil); err != nil {
+		if err != nil {
 			return err
 		}
-		for i := range l.States {
-			if err := c.Send(p.Request, &l.States[i], nil); err != nil {
-				return err
-			}
+		if first { // whoever only wakes is looked up by nobody
+			c.Caller = s.who(c.Conn)
 		}
-		return nil
-	})
-	if err != nil {
-		return err
+		switch err := s.answer(c, p); {
+		case errors.Is(err, schedule.ErrEnding), errors.Is(err, errLeft):
+			return nil // end of file tells the client to ask the next runner
+		case err != nil:
+			return err
+		}
 	}
-	return c.Send(p.Request, &proto.End{Count: items}, nil)
 }

@@ -15,6 +15,7 @@ import (
 
 	"dma/common/maillog"
 	"dma/dma-queue/internal/schedule"
+	"dma/dma-queue/internal/spool"
 	"dma/proto"
 )
 
@@ -27,16 +28,82 @@ type fakeQueue struct {
 	ending                 bool
 	listings               []schedule.Listing
 	err                    error
+
+	mu      sync.Mutex
+	asked   []string // who asked for what
+	tally   schedule.Tally
+	file    string // that Show hands over, if not empty
+	stream  func() (*schedule.Stream, error)
+	verdict []proto.Verdict
 }
 
 func (q *fakeQueue) Wake() { q.wakes.Add(1) }
 
-func (q *fakeQueue) Flush() bool {
-	q.flushes.Add(1)
-	return !q.ending
+func (q *fakeQueue) heard(c schedule.Caller, format string, args ...any) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.asked = append(q.asked, fmt.Sprintf("%d ", c.UID)+fmt.Sprintf(format, args...))
 }
 
-func (q *fakeQueue) List(yield func(schedule.Listing) error) error {
+func (q *fakeQueue) operate(c schedule.Caller, what string, sel proto.Selection) (schedule.Tally, error) {
+	q.heard(c, "%s %d %s", what, sel.By, sel.Value)
+	if q.ending {
+		return schedule.Tally{}, schedule.ErrEnding
+	}
+	return q.tally, q.err
+}
+
+func (q *fakeQueue) Flush(c schedule.Caller, sel proto.Selection) (schedule.Tally, error) {
+	q.flushes.Add(1)
+	return q.operate(c, "flush", sel)
+}
+
+func (q *fakeQueue) Hold(c schedule.Caller, sel proto.Selection) (schedule.Tally, error) {
+	return q.operate(c, "hold", sel)
+}
+
+func (q *fakeQueue) Release(c schedule.Caller, sel proto.Selection) (schedule.Tally, error) {
+	return q.operate(c, "release", sel)
+}
+
+func (q *fakeQueue) Remove(c schedule.Caller, sel proto.Selection) (schedule.Tally, error) {
+	return q.operate(c, "remove", sel)
+}
+
+func (q *fakeQueue) Show(c schedule.Caller, id spool.ID) (schedule.Listing, *os.File, error) {
+	q.heard(c, "show %s", id)
+	if len(q.listings) == 0 {
+		return schedule.Listing{}, nil, os.ErrNotExist
+	}
+	if q.file == "" {
+		return q.listings[0], nil, nil
+	}
+	f, err := os.Open(q.file)
+	return q.listings[0], f, err
+}
+
+func (q *fakeQueue) Watch(c schedule.Caller, id spool.ID) (*schedule.Stream, error) {
+	q.heard(c, "watch %s", id)
+	return q.stream()
+}
+
+func (q *fakeQueue) Probe(c schedule.Caller, m *proto.Probe) (*schedule.Stream, error) {
+	q.heard(c, "probe %s %s", m.Sender, m.Domain)
+	return q.stream()
+}
+
+func (q *fakeQueue) Verify(c schedule.Caller, sender, address string, yield func(*proto.Verdict) error) error {
+	q.heard(c, "verify %s %s", sender, address)
+	for i := range q.verdict {
+		if err := yield(&q.verdict[i]); err != nil {
+			return err
+		}
+	}
+	return q.err
+}
+
+func (q *fakeQueue) List(c schedule.Caller, sel proto.Selection, yield func(schedule.Listing) error) error {
+	q.heard(c, "list %d %s", sel.By, sel.Value)
 	for _, l := range q.listings {
 		if err := yield(l); err != nil {
 			q.broken.Add(1)
@@ -60,7 +127,9 @@ type fixture struct {
 func begin(t *testing.T, q Queue) *fixture {
 	t.Helper()
 	f := &fixture{path: t.TempDir() + "/control", fds: descriptors(t), routines: runtime.NumGoroutine()}
-	f.Server = New(q, maillog.Open(t.TempDir()+"/no log", "dma", nil, time.Now))
+	f.Server = New(q, maillog.Open(t.TempDir()+"/no log", "dma", nil, time.Now), func(*proto.Conn) schedule.Caller {
+		return schedule.Caller{Known: true, UID: 1007}
+	})
 	l, err := proto.Listen(f.path)
 	must(t, err)
 	f.listener = l
@@ -143,6 +212,17 @@ func over(t *testing.T, c *proto.Conn) {
 	}
 }
 
+// leave makes sure that nothing more is said, and goes. The server waits for that:
+// there may be more to ask.
+func leave(t *testing.T, c *proto.Conn) {
+	t.Helper()
+	p, err := c.Recv(20*time.Millisecond, proto.TypeAck, proto.TypeItem, proto.TypeEnd)
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("received %v, %v", p.Message, err)
+	}
+	c.Close()
+}
+
 // TestConnectWakes: a client that dies before it says a word has committed its
 // message nevertheless.
 func TestConnectWakes(t *testing.T) {
@@ -178,8 +258,10 @@ func TestFlush(t *testing.T) {
 				if p.Request != 7 {
 					t.Errorf("request %d was answered", p.Request)
 				}
+				leave(t, c)
+			} else {
+				over(t, c)
 			}
-			over(t, c)
 			if q.flushes.Load() != 1 || q.wakes.Load() != 1 {
 				t.Errorf("%d flushes, %d wakes", q.flushes.Load(), q.wakes.Load())
 			}
@@ -228,7 +310,7 @@ func TestList(t *testing.T) {
 			if got := recv(proto.TypeEnd).(*proto.End).Count; got != uint32(n) {
 				t.Errorf("%d items are said to be there", got)
 			}
-			over(t, c)
+			leave(t, c)
 		})
 	}
 }
@@ -374,7 +456,7 @@ func TestListenAgain(t *testing.T) {
 		must(t, c.Send(1, &proto.Flush{Selection: proto.All()}, nil))
 		_, err := c.Recv(patience, proto.TypeAck)
 		must(t, err)
-		over(t, c)
+		leave(t, c)
 	}
 }
 

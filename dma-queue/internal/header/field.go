@@ -64,19 +64,18 @@ type kind uint8
 const (
 	other kind = iota
 	date
-	from // from is the first of those that hold addresses
-	addresses
+	from
+	author    // the other fields that say whom the message is from
+	recipient // those that say to whom it goes
 	messageID
 	bcc
 	received
 	deliveredTo
-	signature
+	signature // of the header itself
 )
 
-func (k kind) addresses() bool { return k == from || k == addresses }
-
 func (f field) is() kind {
-	var low [len("resent-reply-to")]byte
+	var low [len("arc-message-signature")]byte
 	name := bytes.TrimRight(f.raw[:f.colon], " \t")
 	if len(name) > len(low) {
 		return other
@@ -92,9 +91,10 @@ func (f field) is() kind {
 		return date
 	case "from":
 		return from
-	case "sender", "reply-to", "to", "cc",
-		"resent-from", "resent-sender", "resent-reply-to", "resent-to", "resent-cc":
-		return addresses
+	case "sender", "reply-to", "resent-from", "resent-sender", "resent-reply-to":
+		return author
+	case "to", "cc", "resent-to", "resent-cc":
+		return recipient
 	case "message-id":
 		return messageID
 	case "bcc", "resent-bcc":
@@ -103,7 +103,7 @@ func (f field) is() kind {
 		return received
 	case "delivered-to":
 		return deliveredTo
-	case "dkim-signature":
+	case "dkim-signature", "arc-seal", "arc-message-signature":
 		return signature
 	}
 	return other

@@ -33,12 +33,12 @@ func appendReceived(out []byte, p Params) []byte {
 }
 
 // appendMissing writes the fields that every message has (RFC 5322 3.6).
-func appendMissing(out []byte, seen found, p Params) []byte {
+func appendMissing(out []byte, seen found, newFrom string, p Params) []byte {
 	if !seen.date {
 		out = fmt.Appendf(out, "Date: %s\n", Date(p.Now))
 	}
-	if !seen.from {
-		out = fmt.Appendf(out, "From: %s\n", author(p))
+	if seen.froms == 0 {
+		out = fmt.Appendf(out, "From: %s\n", newFrom)
 	}
 	if !seen.messageID {
 		out = fmt.Appendf(out, "Message-ID: <%s@%s>\n", Clean(p.ID), Clean(p.Hostname))
@@ -46,13 +46,32 @@ func appendMissing(out []byte, seen found, p Params) []byte {
 	return out
 }
 
-// author is the value of a From field.
-func author(p Params) string {
-	addr := p.Sender
-	if addr == "" {
-		addr = p.Login
+// newFrom is the value of the From field that the message gets; empty if its own
+// will do.
+func (seen found) newFrom(p Params) string {
+	before, after, ok := mailaddr.First(seen.author)
+	if !ok {
+		return newAuthor(p)
 	}
-	addr = mailaddr.Qualify(Clean(addr), Clean(p.Hostname))
+	if !p.RewriteFrom || p.Sender == "" || seen.froms == 1 && isAlone(seen.author, p) {
+		return ""
+	}
+	return before + p.senderAddress() + after
+}
+
+// isAlone reports whether the envelope sender is the only author.
+func isAlone(from string, p Params) bool {
+	addrs, bad := mailaddr.ParseList(mailaddr.Complete(from, p.address))
+	sender, err := mailaddr.Parse(p.senderAddress())
+	return err == nil && len(addrs) == 1 && len(bad) == 0 && addrs[0].Key() == sender.Key()
+}
+
+// newAuthor is the value of a From field for a message without one.
+func newAuthor(p Params) string {
+	addr := p.senderAddress()
+	if addr == "" {
+		addr = mailaddr.Complete(Clean(p.Login), p.address)
+	}
 	name := phrase(Clean(p.FullName))
 	if name == "" {
 		return addr
@@ -63,6 +82,16 @@ func author(p Params) string {
 	}
 	return name + " <" + addr + ">"
 }
+
+// address is the address of a bare name of this host.
+func (p Params) address(name string) string {
+	if p.Address == nil {
+		return name + "@" + Clean(p.Hostname)
+	}
+	return Clean(p.Address(name))
+}
+
+func (p Params) senderAddress() string { return mailaddr.Complete(Clean(p.Sender), p.address) }
 
 // phrase writes a person's name so that it can stand before an address: as it is,
 // quoted (RFC 5322 3.2.5), or encoded (RFC 2047 5).
@@ -82,7 +111,7 @@ func phrase(name string) string {
 	if plain {
 		return name
 	}
-	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(name) + `"`
+	return mailaddr.Quote(name)
 }
 
 func isAtom(r rune) bool {

@@ -5,6 +5,7 @@ package header
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -37,6 +38,10 @@ type Params struct {
 	FullName string // for a From field; may be empty
 	Sender   string // envelope sender; empty for the null sender
 	Now      time.Time
+
+	Domain      string                   // of bare names in To and Cc; empty: Hostname
+	Address     func(name string) string // of a bare name in From, Sender and Reply-To; nil: at Hostname
+	RewriteFrom bool                     // the author's address is the envelope sender's (REWRITEFROM)
 }
 
 // Info is what Repair saw.
@@ -44,6 +49,7 @@ type Info struct {
 	DeliveredTo   []string // addresses of Delivered-To fields, domains in lower case (RULES C5)
 	ReceivedCount int      // Received fields, without the new one
 	Size          int64    // bytes written
+	FromKept      bool     // RewriteFrom was not done, because the header is signed
 }
 
 // Repair copies the message msg to w with these changes to its header. Lines
@@ -55,11 +61,20 @@ type Info struct {
 //   - Date, From and Message-ID are added behind the other fields if there are
 //     none. A message without To and Cc gets none, as RFC 5322 3.6 allows and
 //     dma, sendmail and Postfix do.
+//   - From fields without any address, which relays refuse, count as none, and
+//     stay as X-Original-From.
+//   - With RewriteFrom the author has the address of the envelope sender, unless
+//     that is null, and keeps the display name; what was there stays as
+//     X-Original-From. Of several authors the first one's name is kept.
 //   - Bare addresses in From, Sender, Reply-To, To and Cc and their Resent-
-//     fields get the domain Hostname, except in a header with a DKIM signature,
-//     which that would break.
+//     fields are completed.
 //   - An empty line ends the header. If the first line is no header field there is
 //     no header, and all of msg is body; if a later one is none, the body begins there.
+//
+// A header with a signature (DKIM, RFC 6376; ARC, RFC 8617) would lose it by any
+// of that: Received is put in front and Bcc left out, the rest stays as it is, and
+// nothing is added. A signature of the body (multipart/signed, application/pkcs7-mime,
+// PGP in the text) covers no field of this header and loses nothing.
 //
 // An error of w or msg is returned as it is.
 func Repair(w io.Writer, msg io.Reader, p Params) (Info, error) {
@@ -75,10 +90,16 @@ func Repair(w io.Writer, msg io.Reader, p Params) (Info, error) {
 		}
 	}
 	seen, info := survey(head)
+	newFrom := seen.newFrom(p)
 	out := make([]byte, 0, len(in.buf)+1024)
 	out = appendReceived(out, p)
-	out = appendFields(out, head, seen, p)
-	out = appendMissing(out, seen, p)
+	if seen.signed {
+		info.FromKept = p.RewriteFrom && newFrom != ""
+		out = appendSigned(out, head)
+	} else {
+		out = appendFields(out, head, newFrom, p)
+		out = appendMissing(out, seen, newFrom, p)
+	}
 	out = append(out, '\n')
 	out = append(out, in.buf[in.body:]...)
 	n, err := w.Write(out)
@@ -100,7 +121,10 @@ type (
 
 // found says what a header has.
 type found struct {
-	date, from, messageID, signed bool
+	date, messageID, signed bool
+
+	froms  int    // From fields
+	author string // the value of the first of them that has an address; empty: none has
 }
 
 func survey(head []byte) (found, Info) {
@@ -111,7 +135,12 @@ func survey(head []byte) (found, Info) {
 		case date:
 			seen.date = true
 		case from:
-			seen.from = true
+			seen.froms++
+			if value := string(f.value()); seen.author == "" {
+				if _, _, ok := mailaddr.First(value); ok {
+					seen.author = value
+				}
+			}
 		case messageID:
 			seen.messageID = true
 		case signature:
@@ -138,21 +167,45 @@ func canonical(value []byte) string {
 }
 
 // appendFields copies the header but for what the submitter alone may see.
-func appendFields(out, head []byte, seen found, p Params) []byte {
+// newFrom, if there is one, stands for all From fields.
+func appendFields(out, head []byte, newFrom string, p Params) []byte {
+	isNew := newFrom != ""
 	for f := range fields(head) {
-		switch kind := f.is(); {
-		case kind == bcc:
+		name, value := f.raw[:f.colon+1], string(f.value())
+		switch f.is() {
+		case bcc:
 			continue
-		case kind.addresses() && !seen.signed:
-			value := string(f.value())
-			out = append(out, f.raw[:f.colon+1]...)
-			out = append(out, mailaddr.Qualify(value, Clean(p.Hostname))...)
-			out = append(out, '\n')
-		default:
-			out = append(out, f.raw...)
-			if f.raw[len(f.raw)-1] != '\n' { // the message ends in this line
-				out = append(out, '\n')
+		case from:
+			if isNew {
+				if newFrom != "" {
+					out = fmt.Appendf(out, "From: %s\n", newFrom)
+					newFrom = ""
+				}
+				if strings.TrimSpace(value) == "" {
+					continue
+				}
+				name = []byte("X-Original-From:")
+				break
 			}
+			value = mailaddr.Complete(value, p.address)
+		case author:
+			value = mailaddr.Complete(value, p.address)
+		case recipient:
+			value = mailaddr.Qualify(value, Clean(cmp.Or(p.Domain, p.Hostname)))
+		}
+		out = append(out, name...)
+		out = append(out, value...)
+		out = append(out, '\n')
+	}
+	return out
+}
+
+// appendSigned copies a header that nothing may be changed in.
+func appendSigned(out, head []byte) []byte {
+	for f := range fields(head) {
+		if f.is() != bcc {
+			out = append(out, bytes.TrimSuffix(f.raw, []byte("\n"))...)
+			out = append(out, '\n') // the message may end in this line
 		}
 	}
 	return out

@@ -8,12 +8,10 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strconv"
 	"time"
 
 	"dma/common/mailaddr"
 	"dma/common/maillog"
-	"dma/common/passwd"
 	"dma/common/site"
 	"dma/dma-queue/internal/header"
 	"dma/dma-queue/internal/queue"
@@ -27,11 +25,11 @@ const maxUnfinished = 36 * time.Hour
 
 // Picker picks up submissions.
 type Picker struct {
-	Queue    *queue.Queue
-	Log      *maillog.Log
-	Hostname func() string // this host's name in mail
-	SysHost  string        // this host's own name
-	Now      func() time.Time
+	Queue   *queue.Queue
+	Log     *maillog.Log
+	Site    func() Site
+	SysHost string // this host's own name
+	Now     func() time.Time
 }
 
 // Pick makes a message of the submission id. The error wraps schedule.ErrSkip if
@@ -134,23 +132,20 @@ func (p *Picker) aside(id spool.ID, why error) error {
 // copy writes the queue's copy. It is not synced: until the message is done or
 // its journal durable, the submission stands for it.
 func (p *Picker) copy(id spool.ID, r *spool.Received) (*queue.Message, error) {
-	host := p.Hostname()
-	login, name := submitter(r.UID)
-	sender, err := sender(r, login, host)
+	here := p.Site()
+	from, err := here.from(r)
 	if err != nil {
 		return nil, p.aside(id, err)
 	}
 	m := queue.NewMessage(id, r)
-	m.Sender = sender
-	if r.FullName != "" {
-		name = r.FullName
-	}
+	m.Sender = from.address
 	if r.Arrived.After(p.Now()) || r.Arrived.Unix() < 0 {
 		m.Arrived = p.Now() // a file from the future would never be given up
 	}
 	params := header.Params{
-		ID: string(id), Hostname: host, SysHost: p.SysHost, Version: site.Version,
-		Login: login, UID: r.UID, FullName: name, Sender: sender, Now: p.Now(),
+		ID: string(id), Hostname: here.Hostname, SysHost: p.SysHost, Version: site.Version,
+		Login: from.login, UID: r.UID, FullName: from.fullName, Sender: from.address, Now: p.Now(),
+		Domain: here.Domain, Address: here.address, RewriteFrom: here.RewriteFrom,
 	}
 	var info header.Info
 	m.Size, m.Sum, err = p.Queue.Create(id, func(w io.Writer) error {
@@ -170,36 +165,16 @@ func (p *Picker) copy(id spool.ID, r *spool.Received) (*queue.Message, error) {
 			m.Seen = append(m.Seen, d)
 		}
 	}
-	log := p.Log.Message(string(id))
-	log.NewMail(login, r.UID, sender)
+	log := p.Log.Message(string(id)).Tagged(r.Tag)
+	log.NewMail(from.login, r.UID, from.address)
 	for i := range m.Targets {
 		log.Queued(m.Targets[i].Address, string(id))
+	}
+	if info.FromKept {
+		log.Problem("rewrite From", errSigned)
 	}
 	return m, nil
 }
 
-// submitter is who owns the file. A uid without an entry is its number.
-func submitter(uid uint32) (login, fullName string) {
-	a, err := passwd.LookupUID(site.Passwd, uid)
-	if err != nil {
-		return "uid" + strconv.FormatUint(uint64(uid), 10), ""
-	}
-	return a.Login, a.FullName()
-}
-
-// sender is the envelope sender: what the submitter said, or the submitter; with
-// this host's name where there is no domain.
-func sender(r *spool.Received, login, host string) (string, error) {
-	if !r.SenderGiven {
-		return login + "@" + host, nil
-	}
-	a, err := mailaddr.ParseSender(r.Sender)
-	if err != nil {
-		return "", fmt.Errorf("sender: %w", err)
-	}
-	s := a.In(host).String()
-	if len(s) > mailaddr.MaxAddr {
-		return "", fmt.Errorf("sender: %w", mailaddr.ErrTooLong)
-	}
-	return s, nil
-}
+// errSigned is why REWRITEFROM leaves a message alone.
+var errSigned = errors.New("not done, as the header is signed (DKIM or ARC)")

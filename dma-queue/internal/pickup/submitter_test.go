@@ -3,8 +3,6 @@ package pickup
 import (
 	"testing"
 	"time"
-
-	"dma/dma-queue/internal/spool"
 )
 
 // TestArrived: a date that no clock of ours made would keep a message for ever.
@@ -21,16 +19,5 @@ func TestArrived(t *testing.T) {
 				t.Errorf("arrived at %v", m.Arrived)
 			}
 		})
-	}
-}
-
-func TestUnknownUID(t *testing.T) {
-	const nobody = 4123456789
-	if login, name := submitter(nobody); login != "uid4123456789" || name != "" {
-		t.Errorf("the submitter is %q, %q", login, name)
-	}
-	s, err := sender(&spool.Received{UID: nobody}, "uid4123456789", host)
-	if err != nil || s != "uid4123456789@"+host {
-		t.Errorf("the sender is %q, %v", s, err)
 	}
 }

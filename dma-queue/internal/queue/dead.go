@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"syscall"
 
 	"dma/dma-queue/internal/spool"
 )
@@ -67,9 +68,13 @@ func (q *Queue) SetAsideSubmitted(id spool.ID) error {
 	return nil
 }
 
-// LoadDead reads the envelope of a dead letter, as far as it has one.
+// LoadDead reads the envelope of a dead letter, as far as it has one: what was a
+// submission, and could not be read, has nothing but its owner.
 func (q *Queue) LoadDead(id spool.ID) (*Message, error) {
 	f, err := q.failed.Open(string(id) + journalSuffix)
+	if errors.Is(err, os.ErrNotExist) {
+		return q.statDead(id)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("load dead letter: %w", err)
 	}
@@ -79,4 +84,43 @@ func (q *Queue) LoadDead(id spool.ID) (*Message, error) {
 		return nil, fmt.Errorf("load dead letter %s: %w", id, err)
 	}
 	return m, nil
+}
+
+func (q *Queue) statDead(id spool.ID) (*Message, error) {
+	st, err := os.Lstat(q.root + "/failed/" + string(id))
+	if err != nil {
+		return nil, fmt.Errorf("load dead letter: %w", err)
+	}
+	m := &Message{ID: id, Arrived: st.ModTime(), Size: st.Size()}
+	if sys, ok := st.Sys().(*syscall.Stat_t); ok {
+		m.UID = sys.Uid
+	}
+	return m, nil
+}
+
+// OpenDead opens the file of a dead letter for reading. Whoever submitted it may
+// have made it anything; what is no file with contents is an error.
+func (q *Queue) OpenDead(id spool.ID) (*os.File, error) {
+	f, err := q.failed.Open(string(id))
+	if err != nil {
+		return nil, fmt.Errorf("open dead letter: %w", err)
+	}
+	if st, err := f.Stat(); err != nil || !st.Mode().IsRegular() {
+		f.Close()
+		return nil, fmt.Errorf("open dead letter %s: %w", id, errors.Join(err, ErrMessage))
+	}
+	return f, nil
+}
+
+// RemoveDead removes a dead letter, for good.
+func (q *Queue) RemoveDead(id spool.ID) error {
+	for _, n := range []string{string(id), string(id) + journalSuffix} {
+		if err := q.failed.Remove(n); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("remove dead letter: %w", err)
+		}
+	}
+	if err := q.failed.Sync(); err != nil {
+		return fmt.Errorf("remove dead letter %s: %w", id, err)
+	}
+	return nil
 }

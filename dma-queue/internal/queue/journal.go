@@ -38,6 +38,7 @@ const (
 	recEnvelope = 'E'
 	recTarget   = 'T'
 	recBounce   = 'B'
+	recHeld     = 'H'
 )
 
 // Errors of reading a journal or the file of a message.
@@ -54,6 +55,7 @@ type journalState struct {
 	base    int64    // of what a rewrite would write, about
 	dirty   []int    // targets to be written by the next Save
 	bounce  spool.ID // as written last
+	held    bool     // the same
 }
 
 // Save writes what has changed since the last Save, all of it the first time.
@@ -75,6 +77,9 @@ func (q *Queue) Save(m *Message) error {
 	if m.Bounce != j.bounce {
 		b = appendBounce(b, m.Bounce)
 	}
+	if m.Held != j.held {
+		b = spool.AppendRecord(b, recHeld, flag(m.Held))
+	}
 	if len(b) == 0 {
 		return nil
 	}
@@ -94,7 +99,7 @@ func (q *Queue) Save(m *Message) error {
 		return fmt.Errorf("append to journal of %s: %w", m.ID, err)
 	}
 	j.size += int64(len(b))
-	j.dirty, j.bounce = j.dirty[:0], m.Bounce
+	j.dirty, j.bounce, j.held = j.dirty[:0], m.Bounce, m.Held
 	return nil
 }
 
@@ -155,7 +160,7 @@ func (q *Queue) rewriteJournal(m *Message) error {
 
 func (m *Message) written(snapshot []byte) {
 	size := int64(len(snapshot))
-	m.journal = journalState{exists: true, size: size, base: size, bounce: m.Bounce}
+	m.journal = journalState{exists: true, size: size, base: size, bounce: m.Bounce, held: m.Held}
 }
 
 func num[T int | int64 | uint32 | Kind | State | outcome.Class | dsn.Notify | dsn.Ret](n T) string {
@@ -178,7 +183,7 @@ func appendTarget(b []byte, i int, t *Target) []byte {
 		num(i), num(t.Kind), num(t.State), num(t.Parent), t.Address, t.Login,
 		num(int(t.Token.Index)), string(t.Token.File[:]), string(t.Token.Entry[:]), t.Original,
 		num(t.Tries), num(next), flag(t.Blocked), num(t.Outcome.Class), t.Outcome.Code, t.Outcome.Text, t.Remote,
-		num(t.Notify), t.ORcpt, num(t.Tell), flag(t.Warned),
+		num(t.Notify), t.ORcpt, num(t.Tell), flag(t.Warned), t.Extension,
 	}, t.Chain...)...)
 }
 
@@ -212,6 +217,8 @@ func readJournal(r io.Reader) (m *Message, torn bool, err error) {
 			m.Bounce = ""
 		case kind == recBounce && m != nil && len(fields) == 1:
 			m.Bounce = d.id()
+		case kind == recHeld && m != nil && len(fields) == 1:
+			m.Held = d.flag()
 		default:
 			d.bad = true
 		}
@@ -223,7 +230,7 @@ func readJournal(r io.Reader) (m *Message, torn bool, err error) {
 	if m == nil || len(m.Targets) < m.journal.first {
 		return nil, false, fmt.Errorf("%w: no envelope or not all recipients", ErrJournal)
 	}
-	m.journal = journalState{exists: true, rewrite: torn, size: size, base: size, bounce: m.Bounce}
+	m.journal = journalState{exists: true, rewrite: torn, size: size, base: size, bounce: m.Bounce, held: m.Held}
 	if size > compactOver { // or it would grow with every run that reads it
 		b, err := snapshot(m)
 		if err != nil {
@@ -322,7 +329,7 @@ func (d *fieldReader) envelope() *Message {
 func (d *fieldReader) target(m *Message) {
 	i := int(d.num(0, int64(min(len(m.Targets), MaxTargetsEver-1))))
 	t := Target{
-		Kind: Kind(d.num(1, int64(Remote))), State: State(d.num(1, int64(Dropped))), Parent: int(d.num(NoParent, int64(i)-1)),
+		Kind: Kind(d.num(1, int64(File))), State: State(d.num(1, int64(Dropped))), Parent: int(d.num(NoParent, int64(i)-1)),
 		Address: d.str(proto.MaxAddress), Login: d.str(proto.MaxLogin),
 		Token:    proto.Token{Index: uint16(d.num(0, 1<<16-1)), File: d.hash(), Entry: d.hash()},
 		Original: d.str(proto.MaxAddress), Tries: int(d.num(0, 1<<30)),
@@ -334,7 +341,7 @@ func (d *fieldReader) target(m *Message) {
 	t.Outcome = outcome.Outcome{Class: outcome.Class(d.num(0, int64(outcome.Failed))), Code: d.str(len("5.999.999")), Text: d.str(outcome.MaxText)}
 	t.Remote = d.str(proto.MaxText)
 	t.Notify, t.ORcpt = dsn.Notify(d.num(0, int64(dsn.Never))), d.str(dsn.MaxOriginal)
-	t.Tell, t.Warned = dsn.Notify(d.num(0, int64(dsn.Never))), d.flag()
+	t.Tell, t.Warned, t.Extension = dsn.Notify(d.num(0, int64(dsn.Never))), d.flag(), d.str(proto.MaxExtension)
 	t.Chain = d.rest(proto.MaxChain)
 	switch {
 	case d.bad:

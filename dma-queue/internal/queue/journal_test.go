@@ -68,12 +68,12 @@ func drawTarget(t *rapid.T, i int) Target {
 		return h
 	})
 	n := Target{
-		Kind: Kind(rapid.IntRange(1, int(Remote)).Draw(t, "kind")), State: State(rapid.IntRange(1, int(Dropped)).Draw(t, "state")),
+		Kind: Kind(rapid.IntRange(1, int(File)).Draw(t, "kind")), State: State(rapid.IntRange(1, int(Dropped)).Draw(t, "state")),
 		Parent: rapid.IntRange(NoParent, i-1).Draw(t, "parent"), Address: str.Draw(t, "address"), Login: str.Draw(t, "login"),
 		Token:    proto.Token{Index: rapid.Uint16().Draw(t, "index"), File: hash.Draw(t, "file"), Entry: hash.Draw(t, "entry")},
 		Original: str.Draw(t, "original"), Chain: rapid.SliceOfN(str, 0, proto.MaxChain).Draw(t, "chain"),
 		Tries: rapid.IntRange(0, 1<<20).Draw(t, "tries"), Blocked: rapid.Bool().Draw(t, "blocked"), Tell: dsn.Notify(rapid.SampledFrom([]int{0, 1, 4}).Draw(t, "tell")), Warned: rapid.Bool().Draw(t, "warned"),
-		Notify: dsn.Notify(rapid.IntRange(0, int(dsn.Never)).Draw(t, "notify")), ORcpt: str.Draw(t, "orcpt"), Remote: str.Draw(t, "remote"),
+		Notify: dsn.Notify(rapid.IntRange(0, int(dsn.Never)).Draw(t, "notify")), ORcpt: str.Draw(t, "orcpt"), Extension: str.Draw(t, "extension"), Remote: str.Draw(t, "remote"),
 	}
 	if s := rapid.Int64Range(0, 1<<40).Draw(t, "next"); s > 0 {
 		n.Next = time.Unix(s, 0)
@@ -101,7 +101,7 @@ func TestJournalRoundTrip(t *testing.T) {
 		live := m // is saved on, as the runner does; or loaded anew, as after a crash
 		for range rapid.IntRange(0, 5).Draw(t, "saves") {
 			for range rapid.IntRange(0, 3).Draw(t, "changes") {
-				switch rapid.SampledFrom([]string{"touch", "add", "bounce", "no bounce", "distrust"}).Draw(t, "change") {
+				switch rapid.SampledFrom([]string{"touch", "add", "bounce", "no bounce", "hold", "release", "distrust"}).Draw(t, "change") {
 				case "touch":
 					i := rapid.IntRange(0, len(live.Targets)-1).Draw(t, "i")
 					live.Targets[i] = drawTarget(t, i)
@@ -114,6 +114,8 @@ func TestJournalRoundTrip(t *testing.T) {
 					live.Bounce = otherID
 				case "no bounce":
 					live.Bounce = ""
+				case "hold", "release":
+					live.Held = !live.Held
 				case "distrust":
 					live.Distrust()
 				}
@@ -152,6 +154,10 @@ func history(t tester, q *Queue) (ends []int, states []*Message) {
 	m.Touch(1)
 	step()
 	m.Bounce = ""
+	step()
+	m.Held = true
+	step()
+	m.Held = false
 	step()
 	return ends, states
 }
@@ -209,7 +215,7 @@ func TestDamagedJournal(t *testing.T) {
 	rec := func(kind byte, fields ...string) []byte { return spool.AppendRecord(nil, kind, fields...) }
 	first := whole[len(journalMagic):ends[0]]
 	target := func(i string, parent string) []byte {
-		return rec(recTarget, i, "1", "1", parent, "a", "", "0", strings.Repeat("\x00", 32), strings.Repeat("\x00", 32), "a", "0", "0", "0", "0", "", "", "", "0", "", "0", "0")
+		return rec(recTarget, i, "1", "1", parent, "a", "", "0", strings.Repeat("\x00", 32), strings.Repeat("\x00", 32), "a", "0", "0", "0", "0", "", "", "", "0", "", "0", "0", "")
 	}
 	for name, tail := range map[string][]byte{
 		"unknown record":        rec('X'),
@@ -221,6 +227,8 @@ func TestDamagedJournal(t *testing.T) {
 		"target without fields": rec(recTarget),
 		"bounce that is no id":  rec(recBounce, "../x"),
 		"two bounces":           rec(recBounce, string(otherID), string(otherID)),
+		"held how":              rec(recHeld, "2"),
+		"held without fields":   rec(recHeld),
 		"torn, then whole":      append([]byte("torn\n"), target("2", "0")...),
 	} {
 		if m, _, err := readJournal(bytes.NewReader(append(bytes.Clone(whole[:ends[0]]), tail...))); !errors.Is(err, ErrJournal) {

@@ -19,6 +19,7 @@ const (
 	Mailbox   Kind = 3 // a login's mailbox
 	Command   Kind = 4 // an entry of a login's .forward, known by its token
 	Remote    Kind = 5 // an address elsewhere
+	File      Kind = 6 // an entry of a login's .forward that is a file or a maildir, known by its token
 )
 
 // State is how far a target is.
@@ -42,14 +43,16 @@ const NoParent = -1
 type Target struct {
 	Kind     Kind
 	State    State
-	Parent   int    // index of the target that named this one
-	Address  string // Recipient, Remote: an address; otherwise login@host
-	Login    string // User, Mailbox, Command: whose
-	Token    proto.Token
-	Original string     // the recipient as submitted
-	Chain    []string   // Delivered-To addresses of the users passed through, latest first
-	Notify   dsn.Notify // when the sender wants to be told; children have their parent's
-	ORcpt    string     // "type;address" that reports call Original, if anything
+	Parent   int         // index of the target that named this one
+	Address  string      // Recipient, Remote: an address; otherwise login@host
+	Login    string      // of all others: whose
+	Token    proto.Token // of a Command or a File
+	Original string      // the recipient as submitted
+	Chain    []string    // Delivered-To addresses of the users passed through, latest first
+	Notify   dsn.Notify  // when the sender wants to be told; children have their parent's
+	ORcpt    string      // "type;address" that reports call Original, if anything
+
+	Extension string // of a User and what its .forward names: what followed the + (RULES C6)
 
 	Tries   int
 	Next    time.Time  // not before; zero means at once
@@ -67,6 +70,7 @@ type Identity struct {
 	kind  Kind
 	where string
 	entry [32]byte
+	with  string // extension, of a User or Command: what they do may depend on it
 }
 
 // Identity returns what t is compared by.
@@ -75,7 +79,11 @@ func (t *Target) Identity(fold func(address string) string) Identity {
 	case Recipient, Remote:
 		return Identity{kind: t.Kind, where: fold(t.Address)}
 	case Command:
-		return Identity{Command, t.Login, t.Token.Entry}
+		return Identity{Command, t.Login, t.Token.Entry, t.Extension}
+	case File:
+		return Identity{kind: File, where: t.Login, entry: t.Token.Entry}
+	case User:
+		return Identity{kind: User, where: t.Login, with: t.Extension}
 	}
 	return Identity{kind: t.Kind, where: t.Login}
 }

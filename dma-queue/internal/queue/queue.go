@@ -313,6 +313,15 @@ func (q *Queue) Finish(m *Message) error {
 	return q.remove(m.ID)
 }
 
+// Drop removes a message whether or not anything is left to do: submission first,
+// message last, so that a crash in between leaves all of it or nothing.
+func (q *Queue) Drop(id spool.ID) error {
+	if err := q.RemoveSubmitted(id); err != nil {
+		return err
+	}
+	return q.remove(id)
+}
+
 // Discard removes what a crash left of a message whose submission is still there.
 func (q *Queue) Discard(id spool.ID) error { return q.remove(id) }
 

@@ -327,6 +327,50 @@ func TestDeadLetters(t *testing.T) {
 	}
 }
 
+// What was a submission has no journal, and may be anything.
+func TestDeadSubmissions(t *testing.T) {
+	q := open(t)
+	put(t, q, "failed/"+string(testID), "text")
+	must(t, os.Mkdir(q.root+"/failed/"+string(otherID), 0o700))
+	m, err := q.LoadDead(testID)
+	if err != nil || m.ID != testID || m.UID != uint32(os.Getuid()) || m.Size != 4 || len(m.Targets) != 0 {
+		t.Errorf("loaded %+v, %v", m, err)
+	}
+	f, err := q.OpenDead(testID)
+	must(t, err)
+	f.Close()
+	if f, err := q.OpenDead(otherID); err == nil {
+		f.Close()
+		t.Error("a directory was opened")
+	}
+	must(t, q.RemoveDead(testID))
+	must(t, q.RemoveDead(testID)) // by two at once
+	if dead, err := q.Dead(); err != nil || !slices.Equal(dead, []spool.ID{otherID}) {
+		t.Errorf("dead %q, %v", dead, err)
+	}
+	if err := q.RemoveDead(otherID); err == nil {
+		t.Error("a directory was removed")
+	}
+}
+
+// A message is dropped as a whole, whatever there is of it.
+func TestDrop(t *testing.T) {
+	q := open(t)
+	m := queued(t, q, testID)
+	must(t, q.Save(m))
+	put(t, q, "incoming/"+string(testID), "x")
+	must(t, q.Drop(testID))
+	must(t, q.Drop(testID))
+	for _, name := range []string{"incoming/" + string(testID), "queue/" + string(testID), "queue/" + string(testID) + journalSuffix} {
+		if _, err := os.Lstat(q.root + "/" + name); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if !q.newIncoming.Load() || !q.newQueue.Load() {
+		t.Error("not to be synced")
+	}
+}
+
 func TestTooManyDeadLetters(t *testing.T) {
 	q := open(t)
 	for i := range maxDead {

@@ -112,7 +112,7 @@ func TestSyncFailureRewrites(t *testing.T) {
 			w.stop()
 			clear(w.forwards)
 			w.start()
-			w.s.Flush()
+			w.flush()
 			w.finish()
 			if !slices.Equal(w.got, []string{"1 bob@host.example"}) {
 				t.Errorf("delivered %q", w.got)
@@ -146,7 +146,7 @@ func TestFailureWhileBouncing(t *testing.T) {
 	var once sync.Once
 	w.bouncing = func() {
 		once.Do(func() { // destinations come up in this moment
-			w.s.Flush()
+			w.flush()
 			time.Sleep(300 * time.Millisecond)
 		})
 	}
@@ -155,7 +155,7 @@ func TestFailureWhileBouncing(t *testing.T) {
 	w.finish()
 	var told []string
 	for _, b := range w.bounces {
-		for _, f := range b.Failed {
+		for _, f := range b.About {
 			told = append(told, f.Original)
 		}
 	}
@@ -222,7 +222,7 @@ func TestUnreadableJournal(t *testing.T) {
 	w.mu.Lock()
 	broken = false
 	w.mu.Unlock()
-	w.s.Flush()
+	w.flush()
 	w.finish()
 	if !slices.Contains(w.got, "1 bob@host.example") {
 		t.Errorf("delivered %q", w.got)
@@ -255,7 +255,7 @@ func TestMessageFileGone(t *testing.T) {
 	w.submit("carol@host.example", "alice")
 	w.s.Wake()
 	w.eventually("the other", func() bool { return len(w.got) == 1 })
-	w.s.Flush()
+	w.flush()
 	w.finish()
 	if len(w.got) != 2 {
 		t.Errorf("delivered %q", w.got)
@@ -280,7 +280,7 @@ func TestDamagedMessage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.s.Flush()
+	w.flush()
 	w.finish()
 	if got := w.dir("failed"); len(got) != 2 || len(w.got) > 0 || len(w.bounces) > 0 {
 		t.Errorf("failed %q, delivered %q, %d bounces", got, w.got, len(w.bounces))

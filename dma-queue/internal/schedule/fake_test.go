@@ -69,6 +69,8 @@ type world struct {
 	sends         []*proto.Send
 	sent          []string // recipients of all sends, done or not
 	bounces       []*Bounce
+	extensions    []string // of all Expands
+	rcpts         []proto.Rcpt
 }
 
 func newWorld(t *testing.T) *world {
@@ -78,13 +80,10 @@ func newWorld(t *testing.T) *world {
 			t.Fatal(err)
 		}
 	}
-	table, _, err := aliases.Parse(strings.NewReader("team: alice, bob\nself: self, alice\n"), "aliases")
-	if err != nil {
-		t.Fatal(err)
-	}
+	table := aliases.Parse([]byte("team: alice, bob\nself: self, alice\n"), "aliases")
 	w.site.Store(&Site{
 		Expand: expand.Expander{Aliases: table, Host: host, Local: func(d string) bool { return d == "" || d == host }},
-		Route: func(a string) string {
+		Route: func(_, a string) string {
 			_, d, _ := strings.Cut(a, "@")
 			return d
 		},
@@ -185,6 +184,15 @@ func (w *world) start2(taken func()) {
 	}()
 }
 
+// root may do anything.
+var root = Caller{Known: true, All: true}
+
+// flush makes everything due; false if the run is over.
+func (w *world) flush() bool {
+	_, err := w.s.Flush(root, proto.All())
+	return err == nil
+}
+
 // idle reports whether no helper has anything to do.
 func (w *world) idle() bool {
 	jobs := 0
@@ -250,7 +258,11 @@ func (w *world) eventuallyIdle() {
 func (w *world) Write(p []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.lines = append(w.lines, string(bytes.TrimSpace(p)))
+	line := string(bytes.TrimSpace(p))
+	if _, text, ok := strings.Cut(line, ">"); ok && line[0] == '<' {
+		line = text // without its level
+	}
+	w.lines = append(w.lines, line)
 	if len(w.lines) < 200 {
 		w.t.Logf("%s", bytes.TrimSpace(p))
 	}
@@ -259,6 +271,11 @@ func (w *world) Write(p []byte) (int, error) {
 
 // submit puts a message into incoming as a front end does.
 func (w *world) submit(sender string, rcpts ...string) spool.ID {
+	w.t.Helper()
+	return w.submitEnvelope(spool.Submission{Sender: sender, SenderGiven: true, Recipients: spool.To(rcpts...)})
+}
+
+func (w *world) submitEnvelope(envelope spool.Submission) spool.ID {
 	w.t.Helper()
 	dir, err := durable.OpenDir(w.root + "/incoming")
 	if err != nil {
@@ -273,7 +290,7 @@ func (w *world) submit(sender string, rcpts ...string) spool.ID {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	if err := in.SetEnvelope(spool.Submission{Sender: sender, SenderGiven: true, Recipients: spool.To(rcpts...)}); err != nil {
+	if err := in.SetEnvelope(envelope); err != nil {
 		w.t.Fatal(err)
 	}
 	if _, err := in.Write([]byte("Subject: x\n\nbody of " + string(id) + "\n")); err != nil {

@@ -61,7 +61,7 @@ func (w *world) helper(role proto.Role, login string, c *proto.Conn) {
 	}
 	_ = c.Send(0, &proto.Hello{Version: proto.Version}, nil)
 	for {
-		p, err := c.Recv(0, proto.TypeExpand, proto.TypeDeliver, proto.TypeSend)
+		p, err := c.Recv(0, proto.TypeExpand, proto.TypeDeliver, proto.TypeSend, proto.TypeCancel, proto.TypeProbe)
 		if err != nil {
 			return
 		}
@@ -78,7 +78,13 @@ func (w *world) helper(role proto.Role, login string, c *proto.Conn) {
 		}
 		switch m := p.Message.(type) {
 		case *proto.Expand:
+			w.mu.Lock()
+			w.extensions = append(w.extensions, m.Extension)
+			w.mu.Unlock()
 			w.answerExpand(c, p.Request, login)
+		case *proto.Cancel: // too late
+		case *proto.Probe:
+			w.answerProbe(c, p.Request, m)
 		case *proto.Deliver:
 			w.answerDeliver(c, p, m)
 		case *proto.Send:
@@ -87,6 +93,13 @@ func (w *world) helper(role proto.Role, login string, c *proto.Conn) {
 			}
 		}
 	}
+}
+
+func (w *world) answerProbe(c *proto.Conn, request uint32, m *proto.Probe) {
+	for i := range 3 {
+		_ = c.Send(request, &proto.Report{Level: proto.LevelOK, About: "DNS", Found: fmt.Sprint(m.Domain, i)}, nil)
+	}
+	_ = c.Send(request, &proto.End{Count: 3}, nil)
 }
 
 func (w *world) answerExpand(c *proto.Conn, request uint32, login string) {
@@ -127,15 +140,18 @@ func (w *world) answerDeliver(c *proto.Conn, p proto.Packet, m *proto.Deliver) {
 func (w *world) answerSend(c *proto.Conn, p proto.Packet, m *proto.Send) bool {
 	p.File.Close()
 	var rcpts []string
+	var full []proto.Rcpt
 	for range m.Recipients {
 		q, err := c.Recv(5*time.Second, proto.TypeRcpt)
 		if err != nil {
 			return false
 		}
 		rcpts = append(rcpts, q.Message.(*proto.Rcpt).Address)
+		full = append(full, *q.Message.(*proto.Rcpt))
 	}
 	w.mu.Lock()
 	w.sends = append(w.sends, m)
+	w.rcpts = append(w.rcpts, full...)
 	w.sent = append(w.sent, rcpts...)
 	send := w.send
 	w.mu.Unlock()

@@ -79,7 +79,7 @@ func TestForwardNamesNoLogin(t *testing.T) {
 			w.stop()
 			delete(w.forwards, "bob")
 			w.start()
-			w.s.Flush()
+			w.flush()
 			w.finish()
 			if !slices.Equal(w.got, []string{"1 bob@host.example"}) || len(w.bounces) > 0 {
 				t.Errorf("delivered %q, %d bounces", w.got, len(w.bounces))
@@ -113,7 +113,7 @@ func TestHelperCannotStart(t *testing.T) {
 			w.mu.Lock()
 			w.hijack = nil
 			w.mu.Unlock()
-			w.s.Flush()
+			w.flush()
 			w.finish()
 			if len(w.got) != 100 {
 				t.Errorf("%d delivered", len(w.got))
@@ -188,7 +188,7 @@ func TestEndedWorkerStaysAway(t *testing.T) {
 			old := &worker{key: key, conn: conn, out: make(chan *job), asked: w.now().Add(-2 * workerLife), idle: w.now()}
 			w.s.workers[key] = append(w.s.workers[key], old)
 		}
-		if w.s.workerFor(w.s.lane(key)) == nil {
+		if w.s.workerFor(key) == nil {
 			t.Error("no room was made")
 		}
 		for _, o := range w.s.workers[key] {

@@ -1,6 +1,7 @@
 package schedule
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -9,7 +10,6 @@ import (
 	"dma/common/mailaddr"
 	"dma/common/outcome"
 	"dma/dma-queue/internal/queue"
-	"dma/dma-queue/internal/spool"
 	"dma/proto"
 )
 
@@ -23,7 +23,7 @@ func (s *Scheduler) pump() {
 		if l.jobs >= l.window || len(l.queue) == 0 || l.down(s.now()) {
 			continue // comes back when something has ended
 		}
-		w := s.workerFor(l)
+		w := s.workerFor(l.key)
 		if w == nil {
 			s.starved[l] = true // comes back when a worker has room
 			continue
@@ -45,14 +45,14 @@ func (s *Scheduler) retryStarved() {
 // get the same bytes; if there are others, r waits again, in front.
 func (s *Scheduler) start(l *lane, w *worker, r *ref) {
 	m := s.load(r)
-	if m == nil || m.bouncing {
-		return // who ends that routes it anew
+	if m == nil || m.stopped() {
+		return
 	}
 	var mine []int
 	more := false
 	for i := range m.Targets {
 		t := &m.Targets[i]
-		key, ok := s.site.laneOf(t)
+		key, ok := s.site.laneOf(m.Sender, t)
 		if t.State != queue.Open || m.flying[i] || !ok || key != l.key || !s.due(t) {
 			continue
 		}
@@ -74,10 +74,12 @@ func (s *Scheduler) start(l *lane, w *worker, r *ref) {
 	}
 	s.requests++
 	j := &job{request: s.requests, worker: w, lane: l, ref: r, targets: mine, answered: make([]bool, len(mine)), deadline: s.now().Add(l.key.deadline())}
+	w.allowLog()
 	for _, i := range mine {
 		m.flying[i] = true
 		if m.Targets[i].Kind != queue.User {
 			s.log.Message(string(m.ID)).Trying(m.Targets[i].Address)
+			s.tell(r.id, i, proto.Event{Step: proto.StepTrying, Recipient: m.Targets[i].Address})
 		}
 	}
 	j.send = s.request(j, m)
@@ -97,59 +99,10 @@ func (s *Scheduler) due(t *queue.Target) bool {
 // the clock was set back (RULES F4).
 func (s *Scheduler) horizon() time.Time { return s.now().Add(2 * s.site.Backoff.Max) }
 
-// request makes the function that writes j. It copies what it needs: it runs in
-// another goroutine.
-func (s *Scheduler) request(j *job, m *message) func(*proto.Conn) error {
-	t := m.Targets[j.targets[0]]
-	id, sender, size := m.ID, m.Sender, m.Size
-	switch t.Kind {
-	case queue.User:
-		return func(c *proto.Conn) error { return c.Send(j.request, &proto.Expand{}, nil) }
-	case queue.Remote:
-		send := &proto.Send{Domain: j.lane.key.name, Sender: sender, DeliveredTo: t.Chain, Size: size, Recipients: uint32(len(j.targets)), ID: string(id)}
-		addresses := make([]string, len(j.targets))
-		for k, i := range j.targets {
-			addresses[k] = m.Targets[i].Address
-		}
-		return func(c *proto.Conn) error {
-			if err := s.sendFile(c, j.request, id, send); err != nil {
-				return err
-			}
-			for k, a := range addresses {
-				if err := c.Send(j.request, &proto.Rcpt{Index: uint32(k), Address: a}, nil); err != nil {
-					return err
-				}
-			}
-			return nil
-		}
-	}
-	d := &proto.Deliver{
-		Kind: proto.TargetMailbox, Token: t.Token, Sender: sender, Recipient: t.Address, Original: t.Original,
-		DeliveredTo: t.Chain, Size: size,
-	}
-	if t.Kind == queue.Command {
-		d.Kind = proto.TargetCommand
-	}
-	if !slices.Contains(t.Chain, t.Address) && len(t.Chain) < proto.MaxChain {
-		d.DeliveredTo = append([]string{t.Address}, t.Chain...)
-	}
-	return func(c *proto.Conn) error { return s.sendFile(c, j.request, id, d) }
-}
-
-// sendFile sends a message with the file of id, opened anew.
-func (s *Scheduler) sendFile(c *proto.Conn, request uint32, id spool.ID, m proto.Message) error {
-	f, err := s.queue.OpenMessage(id)
-	if err != nil {
-		return fmt.Errorf("%w: %w", errOpen, err)
-	}
-	defer f.Close()
-	return c.Send(request, m, f)
-}
-
 // workerAnswered takes one answer. One that fits no request ends the worker.
 func (s *Scheduler) workerAnswered(w *worker, p proto.Packet) {
 	j := w.jobs[p.Request]
-	if j == nil || !j.sent.Load() {
+	if j == nil || j.state.Load() != jobSent {
 		s.workerEnded(w, fmt.Errorf("%w: answer to request %d, which was not made", proto.ErrProtocol, p.Request))
 		return
 	}
@@ -158,8 +111,14 @@ func (s *Scheduler) workerAnswered(w *worker, p proto.Packet) {
 		if j.entries = append(j.entries, *m); len(j.entries) > proto.MaxRecipients {
 			s.workerEnded(w, fmt.Errorf("%w: more targets than a .forward may have", proto.ErrProtocol))
 		}
+	case *proto.Report:
+		s.jobReports(j, m)
 	case *proto.End:
-		if int(m.Count) != len(j.entries) {
+		switch {
+		case w.key.role == proto.RoleRemote && j.question == nil:
+			s.workerEnded(w, fmt.Errorf("%w: end of what is no list", proto.ErrProtocol))
+			return
+		case w.key.role != proto.RoleRemote && int(m.Count) != len(j.entries):
 			s.workerEnded(w, fmt.Errorf("%w: %d targets announced, %d sent", proto.ErrProtocol, m.Count, len(j.entries)))
 			return
 		}
@@ -177,7 +136,9 @@ func (s *Scheduler) jobResult(j *job, m *proto.Result) {
 		return
 	}
 	j.answered[m.Index] = true
-	s.apply(j, j.targets[m.Index], m.Scope, m.Outcome, m.Remote)
+	if j.ref != nil {
+		s.apply(j, j.targets[m.Index], m.Scope, m.Outcome, m.Remote, m.Reports)
+	}
 	if !slices.Contains(j.answered, false) {
 		s.endJob(j)
 	}
@@ -185,10 +146,14 @@ func (s *Scheduler) jobResult(j *job, m *proto.Result) {
 
 // jobDone gives all targets of j that have no result yet the same one.
 func (s *Scheduler) jobDone(j *job, scope proto.Scope, o outcome.Outcome) {
+	if j.ref == nil {
+		s.unowned(j, answer{trouble: o})
+		return
+	}
 	for k, i := range j.targets {
 		if !j.answered[k] {
 			j.answered[k] = true
-			s.apply(j, i, scope, o, "")
+			s.apply(j, i, scope, o, "", false)
 		}
 	}
 	s.endJob(j)
@@ -198,9 +163,14 @@ func (s *Scheduler) jobDone(j *job, scope proto.Scope, o outcome.Outcome) {
 // that happens to a message it is simply tried again: somebody killed a process.
 // A message that takes helpers down with it waits like any other deferral.
 func (s *Scheduler) jobCrashed(j *job) {
+	why := outcome.Defer("4.3.0", "the program that delivers it (%s) ended without an answer", j.worker.key.role)
+	if j.ref == nil {
+		s.unowned(j, answer{trouble: why})
+		return
+	}
 	m := j.ref.msg
 	m.crashes++
-	switch why := outcome.Defer("4.3.0", "the program that delivers it (%s) ended without an answer", j.worker.key.role); {
+	switch {
 	case !j.worker.greeted && j.lane.stillborn:
 		s.jobDone(j, proto.ScopeDestination, why) // it cannot work at all
 	case m.crashes > 1:
@@ -224,10 +194,14 @@ func (s *Scheduler) jobLost(j *job, err error) {
 // submitter wrote it, that is final; if an alias or a .forward did, somebody
 // mistyped it there, and the sender cannot help that: the mail waits.
 func (s *Scheduler) jobNoUser(j *job) {
+	if j.ref == nil {
+		s.unowned(j, answer{unknown: true})
+		return
+	}
 	t := &j.ref.msg.Targets[j.targets[0]]
 	original := t.Original
 	if a, err := mailaddr.Parse(original); err == nil {
-		original = a.Local
+		original, _, _ = strings.Cut(a.Local, "+")
 	}
 	if original == t.Login {
 		s.jobDone(j, proto.ScopeTarget, outcome.Fail("5.1.1", "no user %q here", t.Login))
@@ -238,34 +212,46 @@ func (s *Scheduler) jobNoUser(j *job) {
 
 // jobExpanded puts what a .forward says in place of the user.
 func (s *Scheduler) jobExpanded(j *job, entries []proto.Target) {
-	i := j.targets[0]
+	if j.ref == nil {
+		s.unowned(j, answer{entries: entries})
+		return
+	}
+	i, m := j.targets[0], j.ref.msg
 	j.answered[0] = true
-	o := s.site.Expand.Begin(j.ref.msg.Message).Forwarded(i, entries)
+	user, before := m.Targets[i], len(m.Targets)
+	o := s.site.Expand.Begin(m.Message).Forwarded(i, entries)
+	s.tellForwarded(m, i, user, before)
 	if o.Class != 0 {
-		s.apply(j, i, proto.ScopeTarget, o, "")
+		s.apply(j, i, proto.ScopeTarget, o, "", false)
 	} else {
 		s.laneWorked(j.lane)
 	}
 	s.endJob(j)
 }
 
-// apply is what an outcome does to target i.
-func (s *Scheduler) apply(j *job, i int, scope proto.Scope, o outcome.Outcome, remote string) {
+// apply is what an outcome does to target i. reports says that a server has taken
+// over to tell the sender.
+func (s *Scheduler) apply(j *job, i int, scope proto.Scope, o outcome.Outcome, remote string, reports bool) {
 	m := j.ref.msg
 	t := &m.Targets[i]
 	log := s.log.Message(string(m.ID))
 	t.Outcome, t.Remote, t.Blocked = o, remote, false
 	m.Touch(i)
+	s.tell(m.ID, i, proto.Event{Step: step(o.Class), Recipient: t.Address, Remote: remote, Text: o.Text})
 	switch {
 	case o.Class == outcome.Done:
-		t.State = queue.Done
+		s.delivered(m, i, reports)
 		s.laneWorked(j.lane)
 		log.Delivered(t.Address, strings.TrimSpace(remote+" "+o.Text))
 		return
 	case o.Class == outcome.Failed:
 		t.State = queue.Failed
+		hushed(m.Message, t)
 		s.laneWorked(j.lane) // it answers, if only to say no
 		log.Failed(t.Address, o.Text)
+		return
+	case m.removal != nil: // whatever it says, it says that it was stopped
+		log.Problem("remove while <"+t.Address+"> is tried", errors.New(o.Text))
 		return
 	case scope == proto.ScopeStale:
 		if user := s.site.Expand.Stale(m.Message, i, m.flying); user >= 0 {
@@ -303,18 +289,38 @@ func (s *Scheduler) deferred(m *message, t *queue.Target) {
 
 // endJob takes j out of all tables and lets its message go on.
 func (s *Scheduler) endJob(j *job) {
-	w, m := j.worker, j.ref.msg
+	w := j.worker
 	if _, mine := w.jobs[j.request]; !mine {
 		return
 	}
 	delete(w.jobs, j.request)
 	w.idle = s.now()
-	j.lane.jobs--
+	if j.lane != nil {
+		j.lane.jobs--
+		s.markReady(j.lane)
+	}
+	s.retryStarved()
+	if r := j.ref; r != nil {
+		j.disown()
+		s.route(r)
+	}
+}
+
+// disown takes j from its message, whose targets others may have from now on.
+func (j *job) disown() {
+	m := j.ref.msg
 	m.jobs--
 	for _, i := range j.targets {
 		delete(m.flying, i)
 	}
-	s.markReady(j.lane)
-	s.retryStarved()
-	s.route(j.ref)
+	j.ref = nil
+}
+
+// unowned ends a job that no message waits for: a question, or one whose message
+// has gone.
+func (s *Scheduler) unowned(j *job, a answer) {
+	if j.question != nil {
+		j.question.answer(a)
+	}
+	s.endJob(j)
 }

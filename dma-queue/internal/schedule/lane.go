@@ -2,6 +2,7 @@ package schedule
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"dma/common/outcome"
@@ -13,7 +14,7 @@ import (
 const (
 	smarthostJobs = 20 // messages under way to the smarthost, each on a connection
 	domainJobs    = 2  // messages under way to the hosts of any other domain
-	userCommands  = 2  // commands of one user running at a time
+	userCommands  = 2  // commands of one user running, or files being written, at a time
 	mailboxJobs   = 50 // messages handed to the one worker of a mailbox, which may share a sync
 	forwardJobs   = 10 // questions handed to the one dma-forward of a user
 	localWorkers  = 20 // processes for local delivery at a time
@@ -23,7 +24,7 @@ const (
 // laneKey is a destination: what fails together and is tried together.
 type laneKey struct {
 	role proto.Role
-	name string // a login, a domain, or empty for the smarthost
+	name string // a login, a domain, or the name of a route out (see Site.Route)
 }
 
 // A lane is the way to one destination. Messages wait in it by reference only.
@@ -50,10 +51,19 @@ func (k laneKey) limit() int {
 		return mailboxJobs
 	case k.role == proto.RoleUser:
 		return userCommands
-	case k.name == "":
+	case k.domain() == "":
 		return smarthostJobs
 	}
 	return domainJobs
+}
+
+// domain is whose hosts a lane of dma-remote leads to; empty for a route out,
+// which dma-remote finds itself: it knows sender and configuration.
+func (k laneKey) domain() string {
+	if strings.HasPrefix(k.name, RoutePrefix) {
+		return ""
+	}
+	return k.name
 }
 
 // perWorker is how many jobs one process of the lane takes at a time. A command
@@ -76,18 +86,18 @@ func (k laneKey) workerKey() laneKey {
 	return k
 }
 
-// laneOf is the lane that target t takes; ok is false for one that no helper
-// is needed for.
-func (c *Site) laneOf(t *queue.Target) (key laneKey, ok bool) {
+// laneOf is the lane that target t of a message of sender takes; ok is false for
+// one that no helper is needed for.
+func (c *Site) laneOf(sender string, t *queue.Target) (key laneKey, ok bool) {
 	switch t.Kind {
 	case queue.User:
 		return laneKey{proto.RoleForward, t.Login}, true
 	case queue.Mailbox:
 		return laneKey{proto.RoleMailbox, t.Login}, true
-	case queue.Command:
+	case queue.Command, queue.File:
 		return laneKey{proto.RoleUser, t.Login}, true
 	case queue.Remote:
-		return laneKey{proto.RoleRemote, c.Route(t.Address)}, true
+		return laneKey{proto.RoleRemote, c.Route(sender, t.Address)}, true
 	}
 	return laneKey{}, false
 }
@@ -134,6 +144,15 @@ func (l *lane) dequeue() *ref {
 	delete(l.waits, r)
 	r.in = slices.DeleteFunc(r.in, func(o *lane) bool { return o == l })
 	return r
+}
+
+// leaveLanes lets r wait nowhere any more.
+func (s *Scheduler) leaveLanes(r *ref) {
+	for _, l := range r.in {
+		l.queue = slices.DeleteFunc(l.queue, func(o *ref) bool { return o == r })
+		delete(l.waits, r)
+	}
+	r.in = nil
 }
 
 func (s *Scheduler) markReady(l *lane) {

@@ -44,7 +44,7 @@ func (s *Scheduler) recover() error {
 		case errors.Is(err, os.ErrNotExist) && !again: // a bounce that bounceExists removed
 			err = nil
 		case !again: // the others go on
-			r := &ref{id: id, index: -1}
+			r := &ref{id: id, index: -1, uid: noUID}
 			s.refs[id] = r
 			s.notLoaded(r, err)
 			err = nil
@@ -78,10 +78,10 @@ func (s *Scheduler) bounceExists(id spool.ID, journaled []spool.ID) (bool, error
 // register puts a message that was loaded to rest. bounced says that the bounce
 // which its journal announces exists.
 func (s *Scheduler) register(m *queue.Message, bounced bool) {
-	r := &ref{id: m.ID, index: -1}
+	r := &ref{id: m.ID, index: -1, uid: m.UID, held: m.Held}
 	s.refs[m.ID] = r
 	if m.Bounce != "" && bounced {
-		s.closeFailed(m, failures(m))
+		s.told(m, news(m))
 		s.save(m)
 	}
 	if m.Incoming() {
@@ -92,7 +92,7 @@ func (s *Scheduler) register(m *queue.Message, bounced bool) {
 	latest := s.now().Add(s.site.Backoff.Max) // later only if the clock was set back since
 	for i := range m.Targets {
 		t := &m.Targets[i]
-		if key, ok := s.site.laneOf(t); ok && t.State == queue.Open && t.Blocked {
+		if key, ok := s.site.laneOf(m.Sender, t); ok && t.State == queue.Open && t.Blocked && !m.Held {
 			l := s.lane(key)
 			if t.Next.After(l.until) && !t.Next.After(latest) {
 				l.until = t.Next

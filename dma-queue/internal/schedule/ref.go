@@ -14,10 +14,16 @@ type ref struct {
 	msg   *message // while it is being worked on; nil at rest
 	due   int64    // at rest: unix time in nanoseconds of the next look at it
 	index int32    // in the heap of resting messages, -1 if not there
+	uid   uint32   // who submitted it; noUID while that is not known
 	in    []*lane  // where it waits
+	loads uint32   // how often it was loaded: what was read of it meanwhile is of before
 	own   bool     // at rest: a target waits for its own time, not for a destination
 	flush bool     // at rest: when it is loaded, all open targets are due
+	held  bool     // as its message says; at rest, it is not in the heap
 }
+
+// noUID is no account's.
+const noUID = ^uint32(0)
 
 // message is a message in memory.
 type message struct {
@@ -29,7 +35,11 @@ type message struct {
 	bouncing   bool         // its bounce is being written: until then nothing else may fail
 	doubtful   bool         // its file may not be on the disk as it was written
 	crashes    int          // helpers that died with it
+	removal    *dismissal   // somebody wants it gone: it goes when nothing is under way
 }
+
+// stopped reports whether nothing of m may be started now. Who ends that routes it anew.
+func (m *message) stopped() bool { return m.bouncing || m.Held || m.removal != nil }
 
 // distrust has the files of m written anew after a sync of one failed.
 func (m *message) distrust() {

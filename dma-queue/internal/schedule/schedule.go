@@ -15,6 +15,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -81,7 +82,12 @@ type Scheduler struct {
 	trouble int         // times in a row
 	pending []spool.ID  // submissions seen and not taken yet
 	pick    chan spool.ID
-	picking int
+	picking map[spool.ID]bool         // handed to pickLoop
+	orders  map[spool.ID][]func(*ref) // what to do with a submission once it is picked up; with nil if it is not
+
+	questions []*question           // that no helper has yet
+	watches   map[spool.ID][]*watch // by message, which may be still to come
+	removals  map[*ref]bool         // with a removal
 
 	works    []work // waiting for the disk worker
 	disk     chan []work
@@ -102,6 +108,8 @@ func New(c Config) (*Scheduler, error) {
 		refs: make(map[spool.ID]*ref), active: make(map[*ref]bool), lanes: make(map[laneKey]*lane), starved: make(map[*lane]bool),
 		workers: make(map[laneKey][]*worker), starting: make(map[uint32]*worker),
 		pick: make(chan spool.ID, maxActive), disk: make(chan []work, 1), unsynced: make(map[spool.ID]bool),
+		picking: make(map[spool.ID]bool), orders: make(map[spool.ID][]func(*ref)),
+		watches: make(map[spool.ID][]*watch), removals: make(map[*ref]bool),
 	}
 	return s, s.recover()
 }
@@ -186,21 +194,24 @@ func (s *Scheduler) turn() {
 		s.lookAt, s.look = time.Time{}, true
 	}
 	// What comes while there are enough to do waits in incoming as well as here.
-	if s.look && len(s.pending)+s.picking == 0 {
+	if s.look && len(s.pending)+len(s.picking) == 0 {
 		s.scan()
 	}
 	for _, l := range s.lanes {
 		s.markReady(l) // whose time has come
 	}
 	s.wakeResting(now)
-	for len(s.pending) > 0 && len(s.active)+s.picking < maxActive {
-		s.picking++
+	for len(s.pending) > 0 && len(s.active)+len(s.picking) < maxActive {
+		s.picking[s.pending[0]] = true
 		s.pick <- s.pending[0]
 		s.pending = s.pending[1:]
 	}
 	s.pump()
+	s.pumpQuestions()
 	s.restFallen()
 	s.checkWorkers()
+	s.checkRemovals()
+	s.checkWatches()
 	s.makeRoom()
 	s.flushWorks()
 	s.dropIdleLanes()
@@ -228,7 +239,8 @@ func (s *Scheduler) wakeResting(now time.Time) {
 
 // busy reports whether anything is to be looked after before the next due time.
 func (s *Scheduler) busy() bool {
-	return len(s.active)+len(s.workers)+len(s.starting)+len(s.pending)+s.picking+len(s.works)+len(s.unsynced) > 0 ||
+	return len(s.active)+len(s.workers)+len(s.starting)+len(s.pending)+len(s.picking)+len(s.works)+len(s.unsynced)+
+		len(s.questions)+len(s.watches)+len(s.orders) > 0 ||
 		s.writing || s.queue.Changed()
 }
 
@@ -282,6 +294,11 @@ func (s *Scheduler) scan() {
 			s.pending = append(s.pending, id)
 		}
 	}
+	for id := range s.orders {
+		if _, there := slices.BinarySearch(list, id); !there {
+			s.carryOut(id, nil)
+		}
+	}
 }
 
 // lookLater has what could not be picked up tried again, though nobody wakes us.
@@ -310,27 +327,38 @@ func (s *Scheduler) pickLoop() {
 var ErrSkip = errors.New("nothing to pick up")
 
 func (s *Scheduler) picked(id spool.ID, m *queue.Message, err error) {
-	s.picking--
+	delete(s.picking, id)
+	var r *ref
 	switch {
 	case err == nil:
 		s.trouble = 0
-		s.adopt(m)
+		r = s.enlist(m)
 	case !errors.Is(err, ErrSkip):
 		s.log.Message(string(id)).Problem("pick up", err)
 		s.lookLater()
 	}
+	s.carryOut(id, r)
+	if r != nil && s.refs[id] == r {
+		s.route(r)
+	}
 }
 
 // adopt takes a new message into the queue and starts on it.
-func (s *Scheduler) adopt(m *queue.Message) {
+func (s *Scheduler) adopt(m *queue.Message) { s.route(s.enlist(m)) }
+
+// enlist takes a message into the queue.
+func (s *Scheduler) enlist(m *queue.Message) *ref {
 	r := &ref{id: m.ID, index: -1}
 	s.refs[m.ID] = r
 	s.hold(r, m)
-	s.route(r)
+	s.watched(r)
+	return r
 }
 
 // hold keeps the message of r in memory.
 func (s *Scheduler) hold(r *ref, m *queue.Message) {
 	r.msg = &message{Message: m, flying: make(map[int]bool), since: s.now()}
+	r.uid, r.held = m.UID, m.Held
+	r.loads++
 	s.active[r] = true
 }

@@ -116,7 +116,7 @@ func TestPerRecipient(t *testing.T) {
 	if got := w.sent[3:]; !slices.Equal(got, []string{"later@remote.example"}) {
 		t.Errorf("retried %q", got)
 	}
-	if len(w.bounces) != 1 || len(w.bounces[0].Failed) != 1 || w.bounces[0].Failed[0].Original != "never@remote.example" {
+	if len(w.bounces) != 1 || len(w.bounces[0].About) != 1 || w.bounces[0].About[0].Original != "never@remote.example" {
 		t.Errorf("bounces: %+v", w.bounces)
 	}
 	w.empty()
@@ -159,7 +159,7 @@ func TestDeadDestination(t *testing.T) {
 	}
 	w.eventually("no try after a restart", func() bool { return len(w.sent) == 2 })
 	down.Store(false)
-	if !w.s.Flush() {
+	if !w.flush() {
 		t.Error("flush refused")
 	}
 	w.finish()
@@ -206,7 +206,7 @@ func TestUnknownAndRefusedUsers(t *testing.T) {
 	if got, want := sorted(w.got), []string{"1 carol@host.example", "1 root@host.example"}; !slices.Equal(got, want) {
 		t.Errorf("delivered %q, want %q", got, want)
 	}
-	if len(w.bounces) != 1 || w.bounces[0].Failed[0].Outcome.Code != "5.1.1" {
+	if len(w.bounces) != 1 || w.bounces[0].About[0].Outcome.Code != "5.1.1" {
 		t.Errorf("bounces: %+v", w.bounces)
 	}
 	w.empty()
@@ -235,7 +235,7 @@ func TestForwardTroubleWaits(t *testing.T) {
 	w.start()
 	w.eventually("deferral on disk", func() bool { return len(w.dir("queue")) == 2 && len(w.dir("incoming")) == 0 })
 	var reasons []string
-	if err := w.s.List(func(l Listing) error {
+	if err := w.s.List(root, proto.All(), func(l Listing) error {
 		for _, s := range l.States {
 			reasons = append(reasons, s.Reason)
 		}
@@ -249,7 +249,7 @@ func TestForwardTroubleWaits(t *testing.T) {
 	w.mu.Lock()
 	delete(w.forwards, "bob")
 	w.mu.Unlock()
-	w.s.Flush()
+	w.flush()
 	w.finish()
 	if !slices.Equal(w.got, []string{"1 bob@host.example"}) {
 		t.Errorf("delivered %q", w.got)
@@ -318,7 +318,7 @@ func TestHelperBabbles(t *testing.T) {
 			w.mu.Lock()
 			w.babble = 0
 			w.mu.Unlock()
-			w.s.Flush()
+			w.flush()
 			w.finish()
 			w.empty()
 		})
@@ -343,7 +343,7 @@ func TestGiveUp(t *testing.T) {
 		}
 	}
 	w.finish()
-	if len(w.bounces) != 1 || w.bounces[0].Failed[0].Outcome.Code != GaveUp || w.bounces[0].Failed[0].Outcome.Text != "connection refused" {
+	if len(w.bounces) != 1 || w.bounces[0].About[0].Outcome.Code != GaveUp || w.bounces[0].About[0].Outcome.Text != "connection refused" {
 		t.Errorf("bounces %+v after %d tries", w.bounces, len(w.sent))
 	}
 	if len(w.sent) < minTries {
@@ -368,7 +368,7 @@ func TestDoubleBounce(t *testing.T) {
 	}
 	w.start()
 	n := 0
-	if err := w.s.List(func(l Listing) error {
+	if err := w.s.List(root, proto.All(), func(l Listing) error {
 		n++
 		if !l.Item.Dead {
 			t.Errorf("%+v is not dead", l.Item)
@@ -504,7 +504,7 @@ func TestBounceOnceAfterCrash(t *testing.T) {
 			}
 			clear(w.forwards)
 			w.start()
-			w.s.Flush()
+			w.flush()
 			w.finish()
 			if len(w.bounces) != c.made {
 				t.Errorf("%d bounces made", len(w.bounces))

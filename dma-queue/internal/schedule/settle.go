@@ -10,6 +10,7 @@ import (
 	"dma/dma-queue/internal/expand"
 	"dma/dma-queue/internal/queue"
 	"dma/dma-queue/internal/spool"
+	"dma/proto"
 )
 
 // nextLook is when a resting message is to be looked at although no lane calls
@@ -20,12 +21,16 @@ func (s *Scheduler) nextLook(r *ref, m *queue.Message) (next time.Time, own bool
 	if next = m.Arrived.Add(s.site.MaxAge); next.Before(now) || m.Arrived.After(now) {
 		next = latest // too few tries yet to be given up, or the clock was set back
 	}
+	warn := m.Arrived.Add(s.site.DelayWarn)
 	for i := range m.Targets {
 		t := &m.Targets[i]
 		if t.State != queue.Open {
 			continue
 		}
-		if key, ok := s.site.laneOf(t); ok && s.due(t) && s.lanes[key] != nil && s.lanes[key].waits[r] {
+		if s.site.DelayWarn > 0 && m.Sender != "" && late(t) && warn.Before(next) && warn.After(now) {
+			next = warn
+		}
+		if key, ok := s.site.laneOf(m.Sender, t); ok && s.due(t) && s.lanes[key] != nil && s.lanes[key].waits[r] {
 			continue // the lane calls
 		}
 		own = true
@@ -41,10 +46,10 @@ func (s *Scheduler) nextLook(r *ref, m *queue.Message) (next time.Time, own bool
 	return next, own
 }
 
-// hopeless reports whether m has failed targets that something can be done about
-// now: bounced, or set aside with the whole message.
+// hopeless reports whether m has news that something can be done about now: the
+// sender told, or the whole message set aside.
 func (s *Scheduler) hopeless(m *queue.Message) bool {
-	return len(failures(m)) > 0 && (m.Sender != "" || !slices.ContainsFunc(m.Targets, isOpen))
+	return len(news(m)) > 0 && (m.Sender != "" || !slices.ContainsFunc(m.Targets, isOpen))
 }
 
 func isOpen(t queue.Target) bool { return t.State == queue.Open }
@@ -91,10 +96,14 @@ func (s *Scheduler) notLoaded(r *ref, err error) {
 // route sends every target that is due on its way.
 func (s *Scheduler) route(r *ref) {
 	m := s.load(r)
-	if m == nil || m.bouncing {
+	if m == nil {
 		return
 	}
 	m.since = s.now()
+	if m.stopped() {
+		s.settle(r)
+		return
+	}
 	var run *expand.Run
 	for i := 0; i < len(m.Targets); i++ { // Resolve adds targets at the end
 		t := &m.Targets[i]
@@ -109,13 +118,15 @@ func (s *Scheduler) route(r *ref) {
 			if run == nil {
 				run = s.site.Expand.Begin(m.Message)
 			}
+			was, before := *t, len(m.Targets)
 			if o := run.Resolve(i); o.Class != 0 {
 				s.refuse(m, i, o)
 				continue
 			}
+			s.tellForwarded(m, i, was, before)
 			t = &m.Targets[i]
 		}
-		if key, ok := s.site.laneOf(t); ok && t.State == queue.Open && s.due(t) {
+		if key, ok := s.site.laneOf(m.Sender, t); ok && t.State == queue.Open && s.due(t) {
 			s.enqueue(s.lane(key), r)
 		}
 	}
@@ -127,8 +138,10 @@ func (s *Scheduler) refuse(m *message, i int, o outcome.Outcome) {
 	t := &m.Targets[i]
 	t.Outcome = o
 	m.Touch(i)
+	s.tell(m.ID, i, proto.Event{Step: step(o.Class), Recipient: t.Address, Text: o.Text})
 	if o.Class == outcome.Failed {
 		t.State = queue.Failed
+		hushed(m.Message, t)
 		s.log.Message(string(m.ID)).Failed(t.Address, o.Text)
 		return
 	}
@@ -142,17 +155,27 @@ func (s *Scheduler) refuse(m *message, i int, o outcome.Outcome) {
 // bounced or put to rest.
 func (s *Scheduler) settle(r *ref) {
 	m := r.msg
-	if m == nil || m.bouncing {
+	switch {
+	case m == nil || m.bouncing:
+		return
+	case m.removal != nil:
+		s.removeStopped(r)
 		return
 	}
 	if m.jobs > 0 || m.committing || slices.ContainsFunc(r.in, func(l *lane) bool { return !l.down(s.now()) }) {
 		s.checkpoint(m)
 		return
 	}
-	s.expire(m)
+	s.triedOnce(r)
+	if !m.Held {
+		s.expire(m)
+		s.warn(m)
+	}
 	switch {
+	case m.Held && !m.Finished():
+		s.rest(r)
 	case s.hopeless(m.Message) && m.Sender != "":
-		s.bounce(r, failures(m.Message))
+		s.bounce(r, news(m.Message))
 	case s.hopeless(m.Message):
 		s.bury(r)
 	case m.Finished():
@@ -160,15 +183,6 @@ func (s *Scheduler) settle(r *ref) {
 	default:
 		s.rest(r)
 	}
-}
-
-func failures(m *queue.Message) (list []int) {
-	for i := range m.Targets {
-		if m.Targets[i].State == queue.Failed {
-			list = append(list, i)
-		}
-	}
-	return list
 }
 
 // checkpoint writes down what was done of a message that goes on (RULES D9).
@@ -201,7 +215,7 @@ func (s *Scheduler) expire(m *message) {
 			continue
 		}
 		tries, last := t.Tries, t.Outcome.Text
-		if key, ok := s.site.laneOf(t); ok && t.Blocked {
+		if key, ok := s.site.laneOf(m.Sender, t); ok && t.Blocked {
 			if l := s.lanes[key]; l != nil && l.fails > tries {
 				tries, last = l.fails, l.reason.Text
 			}
@@ -210,6 +224,7 @@ func (s *Scheduler) expire(m *message) {
 			continue
 		}
 		t.State = queue.Failed
+		hushed(m.Message, t)
 		t.Outcome = outcome.Fail(GaveUp, "%s", last)
 		m.Touch(i)
 		s.log.Message(string(m.ID)).Failed(t.Address, t.Outcome.Text)
@@ -242,6 +257,10 @@ func (s *Scheduler) commit(r *ref, done func()) {
 	}
 	w.done = func(err error) {
 		m.committing = false
+		if m.removal != nil {
+			s.settle(r)
+			return
+		}
 		if err == nil {
 			m.doubtful = false
 			err = s.queue.Release(m.Message)
@@ -273,6 +292,7 @@ func (s *Scheduler) anew(r *ref, why error) {
 
 // release lets the memory of a message go that is written down.
 func (s *Scheduler) release(r *ref) {
+	s.triedOnce(r)
 	m := r.msg.Message
 	r.msg = nil
 	delete(s.active, r)
@@ -280,6 +300,10 @@ func (s *Scheduler) release(r *ref) {
 }
 
 func (s *Scheduler) restUntil(r *ref, m *queue.Message) {
+	if m.Held {
+		r.own = false // until somebody releases it
+		return
+	}
 	var next time.Time
 	next, r.own = s.nextLook(r, m)
 	s.resting.wakeAt(r, next)
@@ -297,21 +321,20 @@ func (s *Scheduler) finish(r *ref) {
 
 // forget drops r from all tables.
 func (s *Scheduler) forget(r *ref) {
-	for _, l := range r.in {
-		l.queue = slices.DeleteFunc(l.queue, func(o *ref) bool { return o == r })
-		delete(l.waits, r)
-	}
-	r.in, r.msg = nil, nil
+	s.leaveLanes(r)
+	r.msg = nil
 	s.resting.remove(r)
 	delete(s.active, r)
 	delete(s.refs, r.id)
 	delete(s.unsynced, r.id)
+	delete(s.removals, r)
+	s.endWatches(r.id)
 }
 
 // bury sets a message aside that nobody can be told about (RULES F2).
 func (s *Scheduler) bury(r *ref) {
 	m := r.msg
-	text := m.Targets[failures(m.Message)[0]].Outcome.Text
+	text := m.Targets[news(m.Message)[0]].Outcome.Text
 	if !s.save(m.Message) {
 		s.resting.wakeAt(r, s.now().Add(retryDisk))
 		return

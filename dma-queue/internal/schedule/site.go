@@ -9,12 +9,19 @@ import (
 // Site is the configuration as the queue sees it. It is replaced as a whole when
 // a file has changed.
 type Site struct {
-	Expand   expand.Expander
-	Route    func(address string) string // name of the lane of a remote address: a domain, or empty for the smarthost
-	Backoff  Backoff
-	MaxAge   time.Duration // how long a message is tried
-	FullSize bool          // bounces carry the whole message (FULLBOUNCE)
+	Expand expand.Expander
+	// Route names the lane of a remote address: a domain, whose MX hosts are
+	// asked; or empty for SMARTHOST; or RoutePrefix and the name of another route.
+	Route     func(sender, address string) string
+	Via       func(sender, address string) string // names the same way for people
+	Backoff   Backoff
+	MaxAge    time.Duration // how long a message is tried
+	DelayWarn time.Duration // after which a sender is told that a message is late; 0: never
+	FullSize  bool          // bounces carry the whole message (FULLBOUNCE)
 }
+
+// RoutePrefix marks what is a route, not a domain. No domain begins with it.
+const RoutePrefix = "="
 
 // minTries is how often a message is tried at least before it is given up,
 // however old its envelope says it is: the clock may have jumped (RULES F4).

@@ -232,7 +232,7 @@ func TestFlushThousands(t *testing.T) {
 	w.start()
 	time.AfterFunc(hurry+2*tick, func() { close(slow) })
 	for try := range 2 {
-		if !w.s.Flush() {
+		if !w.flush() {
 			t.Fatal("the run has ended")
 		}
 		w.eventually("all tried", func() bool { return len(w.sent) == n*(try+1) })

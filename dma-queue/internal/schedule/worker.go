@@ -33,6 +33,7 @@ type worker struct {
 	asked    time.Time       // when dma-spawn was asked
 	greeted  bool            // has shown that it works
 	idle     time.Time       // since when without jobs
+	lines    atomic.Int64    // for the log that it may still say; below 0: that were dropped
 	finished bool
 }
 
@@ -40,15 +41,24 @@ type worker struct {
 type job struct {
 	request  uint32
 	worker   *worker
-	lane     *lane
-	ref      *ref
-	targets  []int // of the message; the index of a Result counts in these
+	lane     *lane     // nil for a question
+	ref      *ref      // nil if no message waits for it, any more
+	question *question // nil if it is about a message
+	targets  []int     // of the message; the index of a Result counts in these
 	answered []bool
 	entries  []proto.Target // of an Expand, as they come
 	deadline time.Time
 	send     func(*proto.Conn) error // writes the request; runs outside the loop
-	sent     atomic.Bool             // is being written, or was: may be answered
+	state    atomic.Int32            // of the following
 }
+
+// States of a job. Who takes it out of the first is the writer, or somebody who
+// does not want it done any more.
+const (
+	jobWaiting  = 0 // to be written
+	jobSent     = 1 // is being written, or was: may be answered
+	jobRecalled = 2 // is not going to be written
+)
 
 // Deadlines of jobs: the helper's own limits (RULES B6, E1) and some grace. Who
 // goes over them is out of order and loses its channel.
@@ -71,17 +81,17 @@ func (k laneKey) deadline() time.Duration {
 	return remoteDeadline
 }
 
-// workerFor finds a worker of l with room, or has one started; nil if there may
+// workerFor finds a worker of a lane with room, or has one started; nil if there may
 // be no more at the moment.
-func (s *Scheduler) workerFor(l *lane) *worker {
-	key := l.key.workerKey()
+func (s *Scheduler) workerFor(lane laneKey) *worker {
+	key := lane.workerKey()
 	list := s.workers[key]
 	for _, w := range list {
 		switch {
 		case s.now().Sub(w.asked) > workerLife:
-		case len(w.jobs) < l.key.perWorker():
+		case len(w.jobs) < lane.perWorker():
 			return w
-		case l.key.role != proto.RoleUser:
+		case lane.role != proto.RoleUser:
 			return nil
 		}
 	}
@@ -89,7 +99,8 @@ func (s *Scheduler) workerFor(l *lane) *worker {
 		return nil
 	}
 	s.requests++
-	w := &worker{key: key, number: s.requests, out: make(chan *job, l.key.perWorker()), jobs: make(map[uint32]*job), asked: s.now()}
+	w := &worker{key: key, number: s.requests, out: make(chan *job, 2*lane.perWorker()), jobs: make(map[uint32]*job), asked: s.now()}
+	w.allowLog()
 	s.workers[key] = append(s.workers[key], w) // not list: endIdleWorker may have shortened it
 	s.starting[w.number] = w
 	if err := s.spawn.Send(w.number, &proto.Start{Role: key.role, Login: key.name}, nil); err != nil {
@@ -173,11 +184,25 @@ func (s *Scheduler) spawnAnswered(p proto.Packet) {
 // errOpen is the error of a job whose message could not be opened: nothing was sent.
 var errOpen = errors.New("open message")
 
+// answers are what a helper may say.
+func (k laneKey) answers() []proto.Type {
+	switch k.role {
+	case proto.RoleForward:
+		return []proto.Type{proto.TypeTarget, proto.TypeEnd, proto.TypeFail, proto.TypeLog}
+	case proto.RoleRemote:
+		return []proto.Type{proto.TypeResult, proto.TypeReport, proto.TypeEnd, proto.TypeLog}
+	}
+	return []proto.Type{proto.TypeResult, proto.TypeLog}
+}
+
 // writeWorker sends the jobs of one worker. A helper that takes no message holds
 // up nobody else.
 func (s *Scheduler) writeWorker(w *worker, conn *proto.Conn) {
 	for j := range w.out {
-		j.sent.Store(true)
+		if !j.state.CompareAndSwap(jobWaiting, jobSent) {
+			s.post(func() { s.endJob(j) })
+			continue
+		}
 		err := j.send(conn)
 		switch {
 		case errors.Is(err, errOpen):
@@ -196,12 +221,14 @@ func (s *Scheduler) readWorker(w *worker, conn *proto.Conn) {
 		return
 	}
 	s.post(func() { w.greeted = true })
-	accept := []proto.Type{proto.TypeResult}
-	if w.key.role == proto.RoleForward {
-		accept = []proto.Type{proto.TypeTarget, proto.TypeEnd, proto.TypeFail}
-	}
+	accept := w.key.answers()
 	for {
 		p, err := conn.Recv(0, accept...)
+		if m, ok := p.Message.(*proto.Log); err == nil && ok {
+			if err = s.relay(w, m); err == nil {
+				continue
+			}
+		}
 		if err != nil {
 			s.post(func() { s.workerEnded(w, err) })
 			return
@@ -225,7 +252,9 @@ func (s *Scheduler) workerEnded(w *worker, err error) {
 	}
 	lanes := make(map[*lane]bool)
 	for _, j := range w.jobs {
-		lanes[j.lane] = true
+		if j.lane != nil {
+			lanes[j.lane] = true
+		}
 		s.jobCrashed(j)
 	}
 	for l := range lanes {
