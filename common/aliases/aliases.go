@@ -79,7 +79,8 @@ type entry struct {
 // name@domain, name@host and name; of the same without +extension (RULES C6); and,
 // if star is set, the alias *. As in dma * comes before local users too; what an
 // alias itself names is looked up without it, or everything would end there.
-// The key is the alias that was found, in lower case.
+// The key is the alias that was found, in lower case. One without targets has
+// none that is right: mail for it is to wait, not to be unknown.
 func (t *Table) Find(a mailaddr.Addr, host string, star bool) (key string, targets []Target, found bool) {
 	if len(t.entries) == 0 {
 		return "", nil, false
@@ -105,7 +106,7 @@ func (t *Table) Find(a mailaddr.Addr, host string, star bool) (key string, targe
 	}
 	for _, name := range names {
 		name = strings.ToLower(name)
-		if targets := t.targets(name); len(targets) > 0 {
+		if targets, found := t.targets(name); found {
 			return name, targets, true
 		}
 	}
@@ -120,18 +121,19 @@ func plain(name string) string {
 	return name
 }
 
-// targets are those of all lines with that name, in lower case, as dma has it.
-func (t *Table) targets(name string) []Target {
-	var all []Target
+// targets are those of all lines with that name, in lower case, as dma has it;
+// found, whether there is one.
+func (t *Table) targets(name string) (all []Target, found bool) {
 	at, line := uint32(0), 1 // up to where lines have been counted
 	for i := t.first(name); i != 0; i = t.entries[i-1].next {
 		p := parser{file: t.file, rest: t.alias(int(i - 1)), line: 1}
-		found, targets := p.alias()
-		if strings.ToLower(found) != name {
+		alias, targets := p.alias()
+		if alias == "" || strings.ToLower(alias) != name {
 			continue // only the hash is the same
 		}
+		found = true
 		if len(all) > 0 && len(targets) > 0 {
-			p.again(found, 1)
+			p.again(alias, 1)
 		}
 		all = append(all, targets...)
 		if len(p.warnings) > 0 && t.Warn != nil {
@@ -144,5 +146,5 @@ func (t *Table) targets(name string) []Target {
 			}
 		}
 	}
-	return all
+	return all, found
 }

@@ -251,12 +251,25 @@ func compare(t interface{ Fatalf(string, ...any) }, text string, names ...string
 	}
 	for _, name := range names {
 		name = strings.ToLower(name)
-		if got, want := table.targets(name), all[name]; !slices.Equal(got, want) {
-			t.Fatalf("%q in %q: %s; want %s", name, text, show(got), show(want))
+		got, found := table.targets(name)
+		if want := all[name]; !slices.Equal(got, want) || len(want) > 0 && !found {
+			t.Fatalf("%q in %q: %s, %t; want %s", name, text, show(got), found, show(want))
 		}
 	}
 	if n := checkText(text).Aliases; n != len(all) {
 		t.Fatalf("%d aliases in %q; want %d", n, text, len(all))
+	}
+}
+
+// A name whose targets are all wrong is an alias nevertheless: its mail waits and
+// does not bounce as a stranger's.
+func TestNoGoodTarget(t *testing.T) {
+	table := Parse([]byte("typo: a@@b\nempty:\nlate: a@@b\nlate: c\n"), "F")
+	for name, want := range map[string]string{"typo": "true 0", "TYPO+x": "true 0", "empty": "true 0", "late": "true 1", "none": "false 0", "": "false 0"} {
+		_, targets, found := table.Find(mailaddr.Addr{Local: name}, "host", false)
+		if got := fmt.Sprint(found, len(targets)); got != want {
+			t.Errorf("%q: %s; want %s", name, got, want)
+		}
 	}
 }
 
