@@ -66,15 +66,13 @@ func help() int {
 	}
 	hello, err := conn.Greet()
 	if err == nil {
-		log.Relay(conn.Log)
-	}
-	if err == nil {
 		err = mayWork(hello)
 	}
 	if err != nil {
 		log.Problem("start dma-forward", err)
 		return sysexits.NoPerm
 	}
+	log.Relay(conn.Log)
 	// The sandbox goes here.
 	limits, err := sandbox.Apply(sandbox.Profile{Files: maxFiles, WriteNothing: true})
 	if err != nil {

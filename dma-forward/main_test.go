@@ -129,7 +129,7 @@ func (h *helper) expand() ([]proto.Target, *outcome.Outcome) {
 	}
 	var targets []proto.Target
 	for {
-		p, err := h.conn.Recv(30*time.Second, proto.TypeTarget, proto.TypeEnd, proto.TypeFail)
+		p, err := receive(h.conn, proto.TypeTarget, proto.TypeEnd, proto.TypeFail)
 		if err != nil {
 			h.t.Fatal(err)
 		}
@@ -289,7 +289,7 @@ func TestWrongGreeting(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.hello.Home = t.TempDir()
 			h := start(t, tt.program, tt.hello)
-			if _, err := h.conn.Recv(30*time.Second, proto.TypeEnd); !errors.Is(err, io.EOF) {
+			if _, err := receive(h.conn, proto.TypeEnd); !errors.Is(err, io.EOF) {
 				t.Errorf("channel is still open: %v", err)
 			}
 			h.ends(sysexits.NoPerm)
@@ -309,5 +309,15 @@ func TestCheckRoot(t *testing.T) {
 	}
 	if code := checkRoot(u, &out); code != 1 || !strings.Contains(out.String(), "has no effect") {
 		t.Errorf("with a file: %d, %s", code, out.String())
+	}
+}
+
+// receive receives what is not for the log.
+func receive(c *proto.Conn, accept ...proto.Type) (proto.Packet, error) {
+	for {
+		p, err := c.Recv(30*time.Second, append(accept, proto.TypeLog)...)
+		if err != nil || p.Message.Type() != proto.TypeLog {
+			return p, err
+		}
 	}
 }

@@ -84,9 +84,6 @@ func help() int {
 		log.Problem("start dma-local", unclean)
 	}
 	hello, err := conn.Greet()
-	if err == nil {
-		log.Relay(conn.Log)
-	}
 	var s *server
 	if err == nil {
 		s, err = newServer(conn, hello)
@@ -95,6 +92,7 @@ func help() int {
 		log.Problem("start dma-local", err)
 		return sysexits.NoPerm
 	}
+	log.Relay(conn.Log)
 	// The sandbox goes here. It must leave commands what they may need.
 	profile := sandbox.Profile{Files: maxFiles}
 	if s.commands != nil {

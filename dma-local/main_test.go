@@ -193,7 +193,7 @@ func (h *helper) sendFile(d proto.Deliver, f *os.File) uint32 {
 // result receives the answer to request.
 func (h *helper) result(request uint32) *proto.Result {
 	h.t.Helper()
-	p, err := h.conn.Recv(30*time.Second, proto.TypeResult)
+	p, err := answer(h.conn, proto.TypeResult)
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -227,4 +227,14 @@ func (h *helper) finish() {
 	h.t.Helper()
 	h.conn.Close()
 	h.ends(sysexits.OK)
+}
+
+// answer receives what is not for the log.
+func answer(c *proto.Conn, accept ...proto.Type) (proto.Packet, error) {
+	for {
+		p, err := c.Recv(30*time.Second, append(accept, proto.TypeLog)...)
+		if err != nil || p.Message.Type() != proto.TypeLog {
+			return p, err
+		}
+	}
 }

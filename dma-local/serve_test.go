@@ -171,7 +171,7 @@ func TestWrongDescriptor(t *testing.T) {
 			// Which comes first is up to how the two were taken in.
 			results := map[uint32]*proto.Result{}
 			for range 2 {
-				p, err := h.conn.Recv(30*time.Second, proto.TypeResult)
+				p, err := answer(h.conn, proto.TypeResult)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -183,7 +183,7 @@ func TestWrongDescriptor(t *testing.T) {
 			if r := results[bad]; r == nil || r.Outcome.Class != outcome.Later || !strings.Contains(r.Outcome.Text, tt.want) {
 				t.Errorf("got %v, want later with %q", r, tt.want)
 			}
-			if _, err := h.conn.Recv(30*time.Second, proto.TypeResult); !errors.Is(err, io.EOF) {
+			if _, err := answer(h.conn, proto.TypeResult); !errors.Is(err, io.EOF) {
 				t.Errorf("channel is still open: %v", err)
 			}
 			h.ends(sysexits.Protocol)

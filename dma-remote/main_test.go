@@ -127,7 +127,7 @@ func (s *suite) send(conn *proto.Conn, f *os.File, rcpts ...string) string {
 			s.t.Fatal(err)
 		}
 		var p proto.Packet
-		if p, err = conn.Recv(soon, proto.TypeResult); err == nil {
+		if p, err = s.answer(conn, proto.TypeResult); err == nil {
 			r := p.Message.(*proto.Result)
 			out = append(out, fmt.Sprintf("%d %s %s %s|", r.Index, r.Outcome.Class, r.Outcome.Code, r.Outcome.Text))
 		}
@@ -258,5 +258,22 @@ func (s *suite) byHand(t *testing.T) {
 	var exit *exec.ExitError
 	if !errors.As(err, &exit) || exit.ExitCode() != sysexits.Usage || !strings.Contains(string(out), "dma-spawn") {
 		t.Errorf("%v, says %q", err, out)
+	}
+}
+
+// answer receives what is not for the log, and keeps what is.
+func (s *suite) answer(c *proto.Conn, accept ...proto.Type) (proto.Packet, error) {
+	for {
+		p, err := c.Recv(soon, append(accept, proto.TypeLog)...)
+		if err != nil {
+			return p, err
+		}
+		m, ok := p.Message.(*proto.Log)
+		if !ok {
+			return p, nil
+		}
+		s.mu.Lock()
+		fmt.Fprintf(&s.lines, "dma[%s]: %s\n", m.ID, m.Text)
+		s.mu.Unlock()
 	}
 }
