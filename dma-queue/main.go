@@ -6,8 +6,8 @@
 // files in incoming, connect to the runner's control socket and start dma-spawn.
 // Called by root it becomes nobody, with the same group, once its file is made and
 // before it reads a byte of anybody's. It inherits nothing from its caller but
-// standard input, output and error, its arguments and the variable EMAIL; it holds
-// no lock that another program waits for, and no secret. Its peers are the runner, which it
+// standard input, output and error, its arguments and the variables EMAIL, LOGNAME,
+// USER and TERM; it holds no lock that another program waits for, and no secret. Its peers are the runner, which it
 // believes only for what it prints, and dma-spawn, which it starts with nothing.
 //
 // It links no network, no regular expressions, no TLS, and of other people's code
@@ -18,94 +18,113 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"syscall"
 	"time"
 
-	"dma/common/conf"
 	"dma/common/maillog"
 	"dma/common/outcome"
 	"dma/common/passwd"
 	"dma/common/priv"
 	"dma/common/site"
 	"dma/common/sysexits"
+	"dma/dma-queue/internal/admin"
+	"dma/dma-queue/internal/check"
 	"dma/dma-queue/internal/front"
 )
 
 func main() { os.Exit(run()) }
 
 func run() int {
-	if err := priv.InheritNothing("EMAIL"); err != nil {
-		return report(&front.Failure{Code: sysexits.OSErr, Err: err})
+	if err := priv.InheritNothing("EMAIL", "LOGNAME", "USER", "TERM"); err != nil {
+		return report(&front.Failure{Code: sysexits.OSErr, Err: err}, false)
 	}
 	o, err := front.Parse(os.Args)
+	if err == nil && o.ConfigFile != "" {
+		err = ownConfig(o)
+	}
 	if err != nil {
-		return report(err)
+		return report(err, false)
 	}
-	switch o.Mode {
-	case front.Submit:
-		return report(submit(o))
-	case front.Version:
-		fmt.Printf("dma %s\n", site.Version)
-		return sysexits.OK
-	case front.Help:
-		fmt.Print(front.Usage)
-		return sysexits.OK
+	if o.Mode == front.Check {
+		return check.Run(os.Stdout, configPath(o), leaver())
 	}
-	if err := leaveRoot(); err != nil {
-		return report(err)
-	}
-	switch o.Mode {
-	case front.List:
-		err = front.ListQueue(os.Stdout, o.Verbose)
-	case front.Flush:
-		err = front.FlushQueue()
-	case front.Aliases:
-		err = front.CheckAliases(site.Conf+"/dma.conf", os.Stdout, os.Stderr)
-	}
-	return report(err)
+	return report(do(o), o.Quiet)
 }
 
-// submit takes a message. What it returns is about the message: once that is
-// safe, trouble with the runner is only told.
-func submit(o front.Options) error {
-	if len(o.Recipients) == 0 && !o.FromHeader {
-		return &front.Failure{Code: sysexits.NoInput, Err: errors.New("no recipients")}
+func do(o front.Options) error {
+	switch o.Mode {
+	case front.Version:
+		fmt.Printf("dma %s\n", site.Version)
+		return nil
+	case front.Help:
+		fmt.Print(front.Usage)
+		return nil
+	case front.Submit:
+		return submit(o)
+	case front.Flush:
+		return front.FlushQueue(leaver())
+	case front.Operate:
+		return admin.Run(o, os.Stdout, os.Stderr, leaver())
+	case front.Verify:
+		return verify(o)
+	case front.Import:
+		return importSpool(o)
 	}
-	s := front.New(site.Spool+"/incoming", time.Now(), front.Random())
-	if isRoot() {
-		if err := s.Begin(); err != nil {
-			return err
-		}
-		if err := leaveRoot(); err != nil {
-			s.Abort()
-			return err
-		}
-	}
-	for _, option := range o.Ignored {
-		warn("option "+option, errors.New("not supported by this version, ignored"))
-	}
-	config, _, err := conf.Load(site.Conf + "/dma.conf") // the runner logs the warnings
-	if err != nil {
-		warn("read configuration", err)
-		config = nil
-	}
-	err = s.Take(front.Input{
-		Options: o, Config: config, Email: os.Getenv("EMAIL"),
-		Message: os.Stdin, Ready: front.StdinReady, Stderr: os.Stderr, Warn: warn,
-	})
-	quiet := o.Quiet || config != nil && config.Defer
-	if err == nil && quiet || err != nil && !s.LeftFile() {
+	if err := leaveRoot(); err != nil {
 		return err
 	}
-	if werr := front.Wake(); werr != nil && err == nil {
-		warn("wake queue runner", werr)
-		fmt.Fprintf(os.Stderr, "sendmail: message %s is accepted, but nobody delivers it now: %v\n", s.ID, werr)
+	switch o.Mode {
+	case front.Aliases:
+		return front.CheckAliases(configPath(o), os.Stdout, os.Stderr)
+	case front.SMTP:
+		return serveSMTP(o)
 	}
-	return err
+	return &front.Failure{Code: sysexits.Unavailable, Err: errors.New("not supported by this version")}
+}
+
+func verify(o front.Options) error {
+	if len(o.Recipients) == 0 {
+		return errNoRecipients()
+	}
+	return front.VerifyAddresses(os.Stdout, o, leaver())
+}
+
+func errNoRecipients() error {
+	return &front.Failure{Code: sysexits.NoInput, Err: errors.New("no recipients")}
+}
+
+// ownConfig is for a configuration that the caller chose. Of anybody but root it
+// would decide, with the rights of the group, what is refused: so these rights go
+// first (RULES A7), and with them the way to hand in mail and to reach the runner.
+func ownConfig(o front.Options) error {
+	if site.Private() || os.Getuid() == 0 {
+		return nil
+	}
+	group, own := os.Getegid(), os.Getgid()
+	if err := syscall.Setregid(own, own); err != nil {
+		return &front.Failure{Code: sysexits.OSErr, Err: fmt.Errorf("give up group %d: %w", group, err)}
+	}
+	if os.Getegid() != own || group != own && syscall.Setgid(group) == nil {
+		return &front.Failure{Code: sysexits.OSErr, Err: fmt.Errorf("give up group %d: it could be regained", group)}
+	}
+	switch o.Mode {
+	case front.Aliases, front.Check, front.Version, front.Help:
+		return nil
+	}
+	return &front.Failure{Code: sysexits.NoPerm, Err: errors.New("with -C of a caller who is not root this program gives up the group that lets it hand in mail and speak with the queue runner; leave -C out")}
 }
 
 // isRoot reports whether there are rights to leave. A private build has no
 // account to become, and whoever runs it has only their own mail.
 func isRoot() bool { return os.Geteuid() == 0 && !site.Private() }
+
+// leaver is leaveRoot for those who have it called, and nil for those who are not root.
+func leaver() func() error {
+	if !isRoot() {
+		return nil
+	}
+	return leaveRoot
+}
 
 // leaveRoot makes root nobody, with the group that the set-gid bit gives.
 func leaveRoot() error {
@@ -116,11 +135,9 @@ func leaveRoot() error {
 	if err != nil {
 		return &front.Failure{Code: sysexits.OSErr, Err: fmt.Errorf("look up nobody, as whom this program goes on for root: %w", err)}
 	}
-	gid := uint32(os.Getegid())
-	if gid == 0 { // no set-gid bit, or one without effect: root needs none
-		if gid, err = passwd.LookupGroup("/etc/group", site.SubmitGroup); err != nil {
-			return &front.Failure{Code: sysexits.OSErr, Err: fmt.Errorf("look up group %s: %w", site.SubmitGroup, err)}
-		}
+	gid, err := submitGroup()
+	if err != nil {
+		return err
 	}
 	if err := priv.Drop(nobody.UID, gid); err != nil {
 		return &front.Failure{Code: sysexits.OSErr, Err: err}
@@ -128,8 +145,21 @@ func leaveRoot() error {
 	return nil
 }
 
+// submitGroup is the group that may hand in mail, for root.
+func submitGroup() (uint32, error) {
+	if gid := uint32(os.Getegid()); gid != 0 {
+		return gid, nil
+	}
+	// No set-gid bit, or one without effect: root needs none.
+	gid, err := passwd.LookupGroup("/etc/group", site.SubmitGroup)
+	if err != nil {
+		return 0, &front.Failure{Code: sysexits.OSErr, Err: fmt.Errorf("look up group %s: %w", site.SubmitGroup, err)}
+	}
+	return gid, nil
+}
+
 // report tells the caller of an error, and the log if it is not the caller's.
-func report(err error) int {
+func report(err error, quiet bool) int {
 	if err == nil {
 		return sysexits.OK
 	}
@@ -137,7 +167,9 @@ func report(err error) int {
 	if f := (*front.Failure)(nil); errors.As(err, &f) {
 		code = f.Code
 	}
-	fmt.Fprintf(os.Stderr, "sendmail: %s\n", outcome.Clean(err.Error()))
+	if !quiet {
+		fmt.Fprintf(os.Stderr, "sendmail: %s\n", outcome.Clean(err.Error()))
+	}
 	if code >= sysexits.Unavailable {
 		warn(fmt.Sprintf("call by uid %d", os.Getuid()), err)
 	}

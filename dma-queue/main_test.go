@@ -82,7 +82,7 @@ exec %[1]s/libexec/late-runner %[1]s/spool
 
 func (r root) setSpawn(script string) error {
 	path := string(r) + "/libexec/dma-spawn"
-	if err := os.Remove(path); err != nil {
+	if err := os.RemoveAll(path); err != nil {
 		return err
 	}
 	return os.WriteFile(path, fmt.Appendf(nil, script, r), 0o700)
@@ -112,7 +112,11 @@ func dump(path string) (string, error) {
 		fmt.Fprintf(&b, "sender %q\n", m.Sender)
 	}
 	for _, s := range m.Recipients {
-		fmt.Fprintf(&b, "to %q\n", s.Address)
+		fmt.Fprintf(&b, "to %q", s.Address)
+		if s.Notify != 0 {
+			fmt.Fprintf(&b, " notify %s", s.Notify)
+		}
+		fmt.Fprintln(&b)
 	}
 	for _, s := range m.Bad {
 		fmt.Fprintf(&b, "bad %q\n", s)
@@ -122,6 +126,12 @@ func dump(path string) (string, error) {
 	}
 	if m.FromHeader {
 		fmt.Fprintln(&b, "-t")
+	}
+	if m.Ret != 0 || m.EnvID != "" {
+		fmt.Fprintf(&b, "ret %s envid %q\n", m.Ret, m.EnvID)
+	}
+	if m.Tag != "" {
+		fmt.Fprintf(&b, "tag %q\n", m.Tag)
 	}
 	text := new(strings.Builder)
 	if _, err := io.Copy(text, m.Reader()); err != nil {
@@ -183,8 +193,7 @@ func TestScripts(t *testing.T) {
 				if len(args) > 0 && args[0] == "-flaky" {
 					s.flaky = true
 				} else if len(args) > 0 {
-					s.queue, err = parseQueue(ts.ReadFile(args[0]))
-					ts.Check(err)
+					ts.Check(s.parse(ts.ReadFile(args[0])))
 				}
 				done := make(chan struct{})
 				go func() { s.serve(); close(done) }()

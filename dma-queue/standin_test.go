@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"dma/common/outcome"
 	"dma/proto"
 )
 
@@ -20,7 +21,9 @@ type standIn struct {
 	listener *proto.Listener
 	log      string // file with a line for each request
 	queue    []entry
-	flaky    bool // every other connection is closed at once
+	script   []proto.Message // events for a Watch, verdicts for a Verify
+	dies     bool            // behind the script
+	flaky    bool            // every other connection is closed at once
 }
 
 type entry struct {
@@ -62,29 +65,101 @@ func (s *standIn) answer(c *proto.Conn) error {
 	if err := c.Send(0, &proto.Hello{Version: proto.Version}, nil); err != nil && !errors.Is(err, syscall.EPIPE) {
 		return err
 	}
-	p, err := c.Recv(time.Second, proto.TypeWake, proto.TypeFlush, proto.TypeList)
-	if errors.Is(err, io.EOF) {
-		p.Message, err = &proto.Wake{}, nil // it did not wait for our Hello, which is an error that goes before its Wake
-	}
-	if err != nil {
-		return err
-	}
-	s.note(strings.ToLower(strings.TrimPrefix(fmt.Sprintf("%T", p.Message), "*proto.")))
-	switch p.Message.(type) {
-	case *proto.Flush:
-		return c.Send(p.Request, &proto.Ack{}, nil)
-	case *proto.List:
-		for _, e := range s.queue {
-			if err := c.Send(p.Request, &e.item, nil); err != nil {
+	first, watched, watch := true, false, uint32(0)
+	for {
+		p, err := c.Recv(10*time.Second, proto.TypeWake, proto.TypeFlush, proto.TypeList, proto.TypeWatch, proto.TypeVerify)
+		if errors.Is(err, io.EOF) && first {
+			p.Message, err = &proto.Wake{}, nil // it did not wait for our Hello, which is an error that goes before its Wake
+		}
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		first = false
+		s.note(strings.ToLower(strings.TrimPrefix(fmt.Sprintf("%T", p.Message), "*proto.")))
+		switch p.Message.(type) {
+		case *proto.Wake:
+			if !watched {
+				return nil
+			}
+			if err := s.play(c, watch, proto.TypeEvent); err != nil || s.dies {
 				return err
 			}
-			for _, st := range e.states {
-				if err := c.Send(p.Request, &st, nil); err != nil {
-					return err
-				}
+		case *proto.Watch:
+			watched, watch = true, p.Request
+			err = c.Send(p.Request, &proto.Ack{Count: 1}, nil)
+		case *proto.Verify:
+			err = s.play(c, p.Request, proto.TypeVerdict)
+		case *proto.Flush:
+			err = c.Send(p.Request, &proto.Ack{}, nil)
+		case *proto.List:
+			err = s.list(c, p.Request)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// play sends what the script has of one type, and an End unless it dies.
+func (s *standIn) play(c *proto.Conn, request uint32, typ proto.Type) error {
+	n := uint32(0)
+	for _, m := range s.script {
+		if m.Type() == typ {
+			n++
+			if err := c.Send(request, m, nil); err != nil {
+				return err
 			}
 		}
-		return c.Send(p.Request, &proto.End{Count: uint32(len(s.queue))}, nil)
+	}
+	if s.dies {
+		return nil
+	}
+	return c.Send(request, &proto.End{Count: n}, nil)
+}
+
+func (s *standIn) list(c *proto.Conn, request uint32) error {
+	for _, e := range s.queue {
+		if err := c.Send(request, &e.item, nil); err != nil {
+			return err
+		}
+		for _, st := range e.states {
+			if err := c.Send(request, &st, nil); err != nil {
+				return err
+			}
+		}
+	}
+	return c.Send(request, &proto.End{Count: uint32(len(s.queue))}, nil)
+}
+
+// parse reads the script of the stand-in: of a queue, lines "item id sender
+// arrived size uid [active] [dead]" and "state recipient tries next reason"; of a
+// delivery, "event step recipient remote text"; of an address, "verdict depth
+// address class text"; "dies" hangs up where an End would come.
+func (s *standIn) parse(text string) (err error) {
+	for line := range strings.Lines(text) {
+		f := strings.Fields(line)
+		number := func(i int) uint8 { n, _ := strconv.ParseUint(f[i], 10, 8); return uint8(n) }
+		switch {
+		case f[0] == "event" && len(f) >= 4:
+			s.script = append(s.script, &proto.Event{
+				Step: proto.Step(number(1)), Recipient: f[2], Remote: strings.Trim(f[3], "-"), Text: strings.Join(f[4:], " "),
+			})
+		case f[0] == "verdict" && len(f) >= 4:
+			class := outcome.Class(number(3))
+			s.script = append(s.script, &proto.Verdict{Depth: number(1), Address: f[2], Outcome: outcome.Outcome{
+				Class: class, Code: map[outcome.Class]string{1: "2.0.0", 2: "4.0.0", 3: "5.0.0"}[class], Text: strings.Join(f[4:], " "),
+			}})
+		case f[0] == "dies":
+			s.dies = true
+		default:
+			if s.queue, err = parseQueue(text); err != nil {
+				return err
+			}
+			return nil
+		}
 	}
 	return nil
 }
@@ -106,7 +181,7 @@ func parseQueue(text string) ([]entry, error) {
 			e := &q[len(q)-1]
 			e.item.States++
 			e.states = append(e.states, proto.State{
-				Recipient: f[1], Tries: uint32(number(2)), Next: number(3), Reason: strings.Join(f[4:], " "),
+				Recipient: f[1], Original: f[1], Tries: uint32(number(2)), Next: number(3), Reason: strings.Join(f[4:], " "),
 			})
 		default:
 			return nil, fmt.Errorf("line %q", line)

@@ -45,17 +45,18 @@ func newFrontEnd(t *testing.T) *frontEnd {
 	must(t, os.Chmod(root+"/etc/passwd", 0o644))
 	flags := ""
 	for name, value := range map[string]string{
-		"Libexec": "", "Spool": "/spool", "Conf": "/etc", "Aliases": "/etc/aliases",
+		"Libexec": "", "Sbin": "", "Spool": "/spool", "Conf": "/etc", "Aliases": "/etc/aliases",
 		"Passwd": "/etc/passwd", "Nsswitch": "/etc/nsswitch.conf", "LogSocket": "/log",
 	} {
 		flags += " -X dma/common/site." + name + "=" + root + value
 	}
-	build := exec.Command("go", "build", "-ldflags", flags, "-o", root+"/sendmail", ".")
+	build := exec.Command("go", "build", "-ldflags", flags, "-o", root+"/dma-queue", ".")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
 	}
-	must(t, errors.Join(os.Chown(root+"/sendmail", 0, submitID), os.Chmod(root+"/sendmail", 0o755|os.ModeSetgid)))
+	must(t, errors.Join(os.Chown(root+"/dma-queue", 0, submitID), os.Chmod(root+"/dma-queue", 0o755|os.ModeSetgid)))
+	must(t, os.Symlink("dma-queue", root+"/sendmail"))
 	f.makeSpool(t)
 	return f
 }

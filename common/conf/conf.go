@@ -87,6 +87,9 @@ type Warning struct {
 	File string
 	Line int // counted from 1
 	Text string
+	// Waits: mail waits until the line is right. If not, the line has no effect, or
+	// one that may not have been meant.
+	Waits bool
 }
 
 func (w Warning) String() string { return fmt.Sprintf("%s:%d: %s", w.File, w.Line, w.Text) }

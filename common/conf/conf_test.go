@@ -194,7 +194,7 @@ func TestBroken(t *testing.T) {
 		switch broken := c.Broken(); {
 		case tt.want == "" && broken != nil, tt.want != "" && (broken == nil || !strings.HasPrefix(broken.Error(), tt.want)):
 			t.Errorf("%s: %v, want %s", tt.line, broken, tt.want)
-		case tt.want != "" && !strings.Contains(w[0].Text, "mail for other hosts waits"):
+		case tt.want != "" && !strings.Contains(w[0].Text, "mail for other hosts waits"), w[0].Waits != (tt.want != "" || tt.mailboxesWait):
 			t.Errorf("%s: %v", tt.line, w)
 		}
 		if _, _, err := c.MailboxOf("u", "/home/u"); (err != nil) != tt.mailboxesWait {

@@ -41,9 +41,11 @@ func readAll(r io.Reader) (string, error) {
 	return string(text), err
 }
 
-func (p *parser) warn(format string, args ...any) {
+func (p *parser) warn(format string, args ...any) { p.add(false, format, args...) }
+
+func (p *parser) add(waits bool, format string, args ...any) {
 	if len(p.warnings) < maxWarnings {
-		p.warnings = append(p.warnings, Warning{p.file, p.line, fmt.Sprintf(format, args...)})
+		p.warnings = append(p.warnings, Warning{p.file, p.line, fmt.Sprintf(format, args...), waits})
 	}
 }
 
@@ -117,7 +119,7 @@ func (p *parser) wrong(k *key, err error) {
 	if k.guard != none && p.config.broken[k.guard] == nil {
 		p.config.broken[k.guard] = fmt.Errorf("%s:%d: %w", p.file, p.line, err)
 	}
-	p.warn("%v; %s", err, effect)
+	p.add(k.guard != none, "%v; %s", err, effect)
 }
 
 // Broken is why mail for other hosts has to wait: a line that says where it goes,

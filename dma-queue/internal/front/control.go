@@ -3,7 +3,6 @@ package front
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"syscall"
 	"time"
@@ -11,7 +10,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"dma/common/site"
-	"dma/common/sysexits"
 	"dma/proto"
 )
 
@@ -80,64 +78,10 @@ func startRunner() error {
 	return nil
 }
 
-// errStarted says that a conversation had begun, and must not begin again.
-var errStarted = errors.New("conversation broke off")
-
-// converse has talk speak with the runner, and starts one if none is there. A
-// runner that ends just then is no failure, as long as talk had no answer.
-func converse(talk func(*proto.Conn) error) error {
-	giveUp := time.NewTimer(startTimeout)
-	defer giveUp.Stop()
-	poll := time.NewTicker(startPoll)
-	defer poll.Stop()
-	started := false
-	for {
-		conn, err := proto.Dial(controlPath(), dialTimeout)
-		if err == nil {
-			if _, err = conn.Greet(); err == nil {
-				err = talk(conn)
-			}
-			conn.Close()
-		}
-		switch {
-		case err == nil:
-			return nil
-		case nobodyListens(err) && !started:
-			if serr := startRunner(); serr != nil {
-				return reachError(serr)
-			}
-			started = true
-		case nobodyListens(err), goneAway(err) && !errors.Is(err, errStarted):
-		default:
-			return reachError(err)
-		}
-		select {
-		case <-poll.C:
-		case <-giveUp.C:
-			return failf(sysexits.TempFail, "the queue runner does not answer: %w", err)
-		}
-	}
-}
-
-func goneAway(err error) bool {
-	return errors.Is(err, io.EOF) || errors.Is(err, unix.EPIPE) || errors.Is(err, unix.ECONNRESET) || errors.Is(err, unix.EAGAIN)
-}
-
-func reachError(err error) error {
-	code := sysexits.TempFail
-	if errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) {
-		code = sysexits.NoPerm
-		if noSetGID() {
-			err = fmt.Errorf("%w (%s)", err, setGIDHint)
-		}
-	}
-	return failf(code, "reach queue runner: %w", err)
-}
-
 // FlushQueue has the runner try everything now. It returns when the runner has
 // begun with it.
-func FlushQueue() error {
-	return converse(func(c *proto.Conn) error {
+func FlushQueue(leave func() error) error {
+	return Converse(leave, func(c *proto.Conn) error {
 		if err := c.Send(1, &proto.Flush{Selection: proto.All()}, nil); err != nil {
 			return err
 		}

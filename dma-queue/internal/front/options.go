@@ -2,30 +2,32 @@ package front
 
 import (
 	"path"
-	"strings"
 
+	"dma/common/dsn"
 	"dma/common/mailaddr"
 	"dma/common/sysexits"
+	"dma/proto"
 )
 
 // letters are the options of sendmail and dma(8) that are known by name, with
 // what they take: ":" an argument, glued or the next word, "?" one only if it is
-// glued, as in -q30m. Any other letter is an option without argument, and ignored.
+// glued, as in -q30m. Any other letter is an option without argument, and ignored
+// with a line in the log; those that Options.set does not name are ignored silently.
 const letters = "A:b:B:C:d:De:f:F:Gh:iIL:mnN:o:O:p:q?r:R:tUvV:X:"
-
-// unheeded are those that ask for something that is not done. The others of
-// letters that Parse does not name change nothing here.
-const unheeded = "CDLNRV"
 
 // Mode is what the program was called for.
 type Mode uint8
 
 // The modes.
 const (
-	Submit  Mode = iota // take a message
-	List                // print the queue
-	Flush               // try everything now
+	Submit  Mode = iota // take a message from standard input
+	Flush               // try everything now, and say nothing
+	Operate             // look at the queue, or steer it: Command says how
 	Aliases             // check the alias file
+	SMTP                // take messages by SMTP on standard input
+	Verify              // say where mail for Recipients would go
+	Check               // look at the installation
+	Import              // take over the spool of an old dma: Args names it
 	Version
 	Help
 )
@@ -40,8 +42,23 @@ type Options struct {
 	Recipients  []string // as given, not checked
 	FromHeader  bool     // -t: take recipients from the header too
 	KeepDots    bool     // -i: a line with a dot alone does not end the message
-	Quiet       bool     // -bq: do not wake the runner
-	Verbose     bool
+	Notify      dsn.Notify
+	Ret         dsn.Ret
+	EnvID       string
+	Tag         string // of log lines
+	ConfigFile  string // -C; empty: the usual one
+
+	Queue      bool // -bq: do not wake the runner
+	Foreground bool // -D: stay until the message was tried
+	Verbose    bool
+	Quiet      bool // -oeq: say nothing on standard error
+
+	// Of Operate. Parse has seen to it that they fit together.
+	Command string   // list, show, hold, release, remove or flush
+	By      proto.By // which messages: with ByID those of Args, with ByAll all
+	Value   string   // of ByRecipient and BySender: a plain address
+	Args    []string // ids, at least one with ByID; of Import the directory, if any
+	Format  string   // dma, postfix, sendmail or json; empty if nothing was said
 
 	Ignored []string // options that somebody may miss, for the log
 }
@@ -53,168 +70,148 @@ func Parse(argv []string) (Options, error) {
 	if len(argv) == 0 {
 		argv = []string{"sendmail"}
 	}
-	o := Options{}
-	switch path.Base(argv[0]) {
+	p := parser{name: path.Base(argv[0])}
+	switch p.name {
 	case "mailq":
-		o.Mode = List
+		p.o.Mode, p.o.Command = Operate, "list"
 	case "newaliases":
-		o.Mode = Aliases
+		p.o.Mode = Aliases
 	}
-	isSendmail := o.Mode == Submit
-	var flush bool
-	operands, err := scan(argv[1:], letters, func(letter byte, long, arg string) error {
-		if letter == 'q' {
-			flush = true
-			return nil
-		}
-		return o.set(letter, long, arg)
-	})
+	operands, err := scan(argv[1:], letters, longOptions(), p.option)
+	for err == nil && p.long != "" && len(operands) > 0 {
+		// Whoever writes long options writes them behind ids too.
+		p.o.Args = append(p.o.Args, operands[0])
+		operands, err = scan(operands[1:], letters, longOptions(), p.option)
+	}
+	if err == nil {
+		err = p.settle(operands)
+	}
 	if err != nil {
 		return Options{}, err
 	}
-	if isSendmail {
-		o.Recipients = operands
-	} else {
-		flush = false
-	}
-	switch {
-	case flush && o.Mode == List:
-		return Options{}, failf(sysexits.Usage, "-bp and -q exclude each other")
-	case flush && o.Mode == Submit:
-		o.Mode = Flush
-	}
-	if len(o.Recipients) > 0 && (o.Mode == List || o.Mode == Flush) {
-		return Options{}, failf(sysexits.Usage, "-bp and -q take no recipients")
-	}
-	return o, nil
+	return p.o, nil
 }
 
-func (o *Options) set(letter byte, long, arg string) error {
+type parser struct {
+	o     Options
+	name  string   // of the program
+	list  bool     // -bp
+	flush bool     // -q
+	long  string   // the long option that says what to do
+	which []string // long options that select
+}
+
+func (p *parser) option(letter byte, name, arg string) error {
+	switch {
+	case letter == 0:
+		return p.setLong(name, arg)
+	case letter == 'q':
+		p.flush = true
+		return nil
+	case letter == 'b':
+		return p.setMode(arg)
+	}
+	return p.o.set(letter, arg)
+}
+
+func (o *Options) set(letter byte, arg string) (err error) {
 	switch letter {
-	case 'b':
-		return o.setMode(arg)
 	case 'f', 'r':
-		a, err := mailaddr.ParseSender(arg)
-		if err != nil {
-			return failf(sysexits.DataErr, "sender %q: %w", arg, err)
-		}
-		o.Sender, o.SenderGiven = a.String(), true
+		o.Sender, err = address(arg, "sender", mailaddr.ParseSender)
+		o.SenderGiven = true
 	case 'F':
-		if err := mailaddr.Check(arg); err != nil && arg != "" {
-			return failf(sysexits.DataErr, "full name %q: %w", arg, err)
+		o.FullName, err = text(arg, "full name")
+	case 'L':
+		o.Tag, err = text(arg, "log tag")
+	case 'C':
+		o.ConfigFile = arg
+	case 'N':
+		if o.Notify, err = dsn.ParseNotify(arg); err != nil {
+			return failf(sysexits.Usage, "-N: %w", err)
 		}
-		o.FullName = arg
+	case 'R':
+		if o.Ret, err = dsn.ParseRet(arg); err != nil {
+			return failf(sysexits.Usage, "-R: %w", err)
+		}
+	case 'V':
+		// As in sendmail, the id is written as RFC 3461 4 has it in SMTP.
+		if o.EnvID, err = dsn.DecodeXText(arg); err == nil {
+			err = dsn.CheckEnvID(o.EnvID)
+		}
+		if err != nil {
+			return failf(sysexits.Usage, "-V %q: %w", arg, err)
+		}
 	case 'i':
 		o.KeepDots = true
 	case 'I':
 		o.Mode = Aliases
-	case 'o':
-		if arg == "i" {
-			o.KeepDots = true
-		}
+	case 'D':
+		o.Foreground = true
 	case 't':
 		o.FromHeader = true
 	case 'v':
 		o.Verbose = true
-	case 0:
-		switch long {
-		case "version":
-			o.Mode = Version
-		case "help":
-			o.Mode = Help
-		default:
-			o.Ignored = append(o.Ignored, "--"+long)
-		}
+	case 'e':
+		o.Quiet = arg == "q"
+	case 'o':
+		o.setOption(arg)
 	default:
-		if strings.IndexByte(unheeded, letter) >= 0 || index(letters, letter) < 0 {
+		if index(letters, letter) < 0 {
 			o.Ignored = append(o.Ignored, "-"+string(rune(letter)))
 		}
 	}
-	return nil
+	return err
 }
 
-func (o *Options) setMode(arg string) error {
+// setOption is -o, whose argument begins with a letter again. Nearly all of what
+// sendmail has there is about how sendmail works.
+func (o *Options) setOption(arg string) {
+	switch arg {
+	case "i":
+		o.KeepDots = true
+	case "dq", "dd":
+		o.Queue = true
+	case "db", "di":
+		o.Queue = false
+	case "em", "ep", "eq", "ew", "ee":
+		o.Quiet = arg == "eq"
+	}
+}
+
+func (p *parser) setMode(arg string) error {
 	switch arg {
 	case "m":
+		p.o.Mode = Submit
 	case "q":
-		o.Quiet = true
+		p.o.Mode, p.o.Queue = Submit, true
 	case "p":
-		o.Mode = List
+		p.list = true
 	case "i":
-		o.Mode = Aliases
+		p.o.Mode = Aliases
 	case "s":
-		return failf(sysexits.Unavailable, "-bs: SMTP on standard input is not supported by this version; give the message to sendmail -t or sendmail -i recipient")
+		p.o.Mode = SMTP
 	case "v":
-		return failf(sysexits.Unavailable, "-bv: verifying addresses is not supported by this version")
+		p.o.Mode = Verify
 	case "d", "D":
-		return failf(sysexits.Unavailable, "-b%s: this program does not listen for mail", arg)
+		return failf(sysexits.Unavailable, "-b%s: this program does not listen for mail; programs on this host hand it in with sendmail or sendmail -bs", arg)
 	default:
 		return failf(sysexits.Usage, "-b%.20q: no such mode", arg)
 	}
 	return nil
 }
 
-// scan goes through args as getopt(3) does by POSIX: options end at the first
-// word that is none, or behind --. It calls option for each one, with letter 0
-// for a long option (of which only the name is known here), and returns the rest.
-func scan(args []string, letters string, option func(letter byte, long, arg string) error) ([]string, error) {
-	for len(args) > 0 {
-		word := args[0]
-		if len(word) < 2 || word[0] != '-' {
-			break
-		}
-		args = args[1:]
-		if word == "--" {
-			break
-		}
-		if long, ok := strings.CutPrefix(word, "--"); ok {
-			if err := option(0, long, ""); err != nil {
-				return nil, err
-			}
-			continue
-		}
-		for i := 1; i < len(word); i++ {
-			letter, arg := word[i], ""
-			switch takes(letters, letter) {
-			case ':':
-				if arg = word[i+1:]; arg == "" {
-					if len(args) == 0 {
-						return nil, failf(sysexits.Usage, "option -%c needs an argument", letter)
-					}
-					arg, args = args[0], args[1:]
-				}
-				i = len(word)
-			case '?':
-				arg = word[i+1:]
-				i = len(word)
-			}
-			if err := option(letter, "", arg); err != nil {
-				return nil, err
-			}
-		}
+// address reads an address of the command line into its plain form.
+func address(arg, what string, parse func(string) (mailaddr.Addr, error)) (string, error) {
+	a, err := parse(arg)
+	if err != nil {
+		return "", failf(sysexits.DataErr, "%s %q: %w", what, arg, err)
 	}
-	return args, nil
+	return a.String(), nil
 }
 
-// takes says what an option takes: ':', '?' or nothing.
-func takes(letters string, letter byte) byte {
-	if i := index(letters, letter); i >= 0 && i+1 < len(letters) {
-		return letters[i+1]
+func text(arg, what string) (string, error) {
+	if err := mailaddr.Check(arg); err != nil && arg != "" {
+		return "", failf(sysexits.DataErr, "%s %q: %w", what, arg, err)
 	}
-	return 0
+	return arg, nil
 }
-
-func index(letters string, letter byte) int {
-	if letter == ':' || letter == '?' {
-		return -1
-	}
-	return strings.IndexByte(letters, letter)
-}
-
-// Usage is what --help prints.
-const Usage = `usage: sendmail [-itv] [-bq] [-F name] [-f sender] [--] [recipient ...]
-       sendmail -bp | mailq [-v]
-       sendmail -q
-       sendmail -bi | newaliases
-       sendmail --version
-`

@@ -18,9 +18,8 @@ import (
 // recipients sorts what was given as recipients (RULES A11). Bad ones do not
 // refuse the good ones.
 type recipients struct {
-	good    []string // envelope addresses, each once; unknown ones among them
-	bad     []string // malformed ones, made printable
-	unknown int      // how many of good are local names that nobody has
+	good []string // envelope addresses, each once; unknown ones among them
+	bad  []string // malformed ones, made printable
 
 	seen   map[string]bool
 	stderr io.Writer
@@ -67,75 +66,111 @@ func (r *recipients) addHeader(head []byte) {
 	}
 }
 
-// check looks for local recipients that nobody is. What is unknown stays with
-// the others, and the runner, which has the last word, bounces it. The error says
-// that no good recipient is left.
+// check looks for recipients that no mail can go to. They stay with the others,
+// and the runner, which has the last word, bounces them. The error says that no
+// good recipient is left.
 func (r *recipients) check(known *local) error {
+	unknown, refused := 0, 0
 	for _, s := range r.good {
-		if err := known.check(s); err != nil {
-			fmt.Fprintf(r.stderr, "sendmail: recipient %q: %v\n", s, err)
-			r.unknown++
+		err := known.check(s)
+		switch {
+		case err == nil:
+			continue
+		case errors.Is(err, errUnknown):
+			unknown++
+		default:
+			refused++
 		}
+		fmt.Fprintf(r.stderr, "sendmail: recipient %q: %v\n", s, err)
 	}
 	switch {
-	case len(r.good) > r.unknown:
+	case len(r.good) > unknown+refused:
 		return nil
-	case r.unknown > 0:
+	case unknown > 0:
 		return failf(sysexits.NoUser, "no valid recipients")
+	case refused > 0:
+		return failf(sysexits.Unavailable, "no valid recipients")
 	case len(r.bad) > 0:
 		return failf(sysexits.DataErr, "no valid recipients")
 	}
 	return failf(sysexits.NoInput, "no recipients")
 }
 
-// local answers whether a recipient is a local name that nobody has. It is sure
-// of that or says nothing: the runner knows better.
+// local answers whether a recipient is one that no mail can go to: a local name
+// that nobody has, or one on the wrong side of DELIVERY. It is sure of that or says
+// nothing: the runner knows better.
 type local struct {
 	conf             *conf.Config // nil if it could not be read
 	passwd, nsswitch string       // paths
 
-	table *aliases.Table
-	off   bool // nothing can be said about local names
-	asked bool // of off
+	users, usersAsked bool           // whether the password file has all users
+	table             *aliases.Table // nil if it cannot be read
+	tableAsked        bool
 }
 
 func newLocal(c *conf.Config) *local {
 	return &local{conf: c, passwd: site.Passwd, nsswitch: site.Nsswitch}
 }
 
-var errUnknown = errors.New("unknown local user")
+// Why a recipient is refused.
+var (
+	errUnknown  = errors.New("unknown local user")
+	errNoRemote = errors.New("mail for other hosts is not sent from this one (DELIVERY local)")
+	errNoLocal  = errors.New("mail is not delivered on this host (DELIVERY remote), and no alias sends it elsewhere")
+)
 
 func (l *local) check(address string) error {
-	name, domain, qualified := mailaddr.Split(address)
-	if l.conf == nil || l.conf.NullClient || strings.ContainsAny(name, `"\`) ||
-		qualified && !l.conf.IsLocalDomain(domain) {
+	if l.conf == nil {
 		return nil
 	}
-	if !l.asked {
-		l.off, l.asked = !passwd.OnlyFiles(l.nsswitch), true
-	}
-	if l.off {
+	name, domain, qualified := mailaddr.Split(address)
+	switch {
+	case qualified && !l.conf.IsLocalDomain(domain):
+		if l.conf.Delivery == conf.DeliverLocal {
+			return errNoRemote
+		}
+		return nil
+	case l.conf.NullClient, strings.ContainsAny(name, `"\`):
+		return nil
+	case l.conf.Delivery == conf.DeliverRemote:
+		if l.noAlias(name, domain) {
+			return errNoLocal
+		}
 		return nil
 	}
 	user, _, _ := strings.Cut(name, "+") // RULES C6
+	// RFC 5321 4.5.1: postmaster is never unknown.
+	if !strings.EqualFold(user, "postmaster") && l.noUser(name, user) && l.noAlias(name, domain) {
+		return errUnknown
+	}
+	return nil
+}
+
+// noUser reports whether it is certain that there is no such user.
+func (l *local) noUser(name, user string) bool {
+	if !l.usersAsked {
+		l.users, l.usersAsked = passwd.OnlyFiles(l.nsswitch), true
+	}
+	if !l.users {
+		return false
+	}
 	for _, login := range []string{name, user, strings.ToLower(user)} {
 		if _, err := passwd.Lookup(l.passwd, login); !errors.Is(err, passwd.ErrNotFound) {
-			return nil
+			return false
 		}
+	}
+	return true
+}
+
+// noAlias reports whether it is certain that there is no such alias.
+func (l *local) noAlias(name, domain string) bool {
+	if !l.tableAsked {
+		l.tableAsked = true
+		l.table, _ = aliases.Load(l.conf.Aliases) // the runner says what is wrong with it
 	}
 	if l.table == nil {
-		table, _, err := aliases.Load(l.conf.Aliases)
-		if err != nil {
-			l.off = true
-			return nil
-		}
-		l.table = table
+		return false
 	}
-	// RFC 5321 4.5.1: postmaster is never unknown.
-	for _, alias := range []string{address, name, user} {
-		if _, found := l.table.Lookup(alias); found || strings.EqualFold(alias, "postmaster") {
-			return nil
-		}
-	}
-	return errUnknown
+	_, _, found := l.table.Find(mailaddr.Addr{Local: name, Domain: domain}, l.conf.Hostname(), true)
+	return !found
 }

@@ -6,16 +6,24 @@ import (
 	"dma/common/sysexits"
 )
 
-// checkSpace makes sure that percent of the blocks and of the inodes of the disk
+// CheckSpace makes sure that percent of the blocks and of the inodes of the disk
 // that path is on are free (RULES A9): a spool that runs full cannot even bounce.
-func checkSpace(path string, percent int) error {
-	if percent <= 0 {
+func CheckSpace(path string, percent int) error { return checkRoom(path, percent, 0) }
+
+// checkRoom makes sure that they are still free when a message of size bytes has come.
+func checkRoom(path string, percent int, size int64) error {
+	if percent <= 0 && size == 0 {
 		return nil
 	}
-	s, err := diskSpace(path)
+	s, block, err := diskSpace(path)
 	if err != nil {
 		return failf(exitCode(err, sysexits.CantCreat), "look for free space on %s: %w", path, err)
 	}
+	needs := uint64(size) / max(block, 1)
+	if needs > s.freeBlocks {
+		return failf(sysexits.TempFail, "%s: the spool's disk has no room for %d bytes", path, size)
+	}
+	s.freeBlocks -= needs
 	if err := s.check(percent); err != nil {
 		return failf(sysexits.TempFail, "%s: %w", path, err)
 	}

@@ -4,13 +4,14 @@ package front
 
 import "golang.org/x/sys/unix"
 
-func diskSpace(path string) (space, error) {
+// diskSpace also gives the size of a block.
+func diskSpace(path string) (space, uint64, error) {
 	var st unix.Statfs_t
 	if err := unix.Statfs(path, &st); err != nil {
-		return space{}, err
+		return space{}, 0, err
 	}
 	return space{
 		blocks: uint64(st.Blocks), freeBlocks: uint64(max(st.Bavail, 0)),
 		inodes: uint64(st.Files), freeInodes: uint64(max(st.Ffree, 0)),
-	}, nil
+	}, uint64(max(st.Bsize, 1)), nil
 }

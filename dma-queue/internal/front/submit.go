@@ -2,7 +2,6 @@ package front
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"os/signal"
@@ -14,7 +13,6 @@ import (
 
 	"dma/common/conf"
 	"dma/common/durable"
-	"dma/common/mailaddr"
 	"dma/common/site"
 	"dma/common/sysexits"
 	"dma/dma-queue/internal/spool"
@@ -59,6 +57,10 @@ func New(incoming string, now time.Time, random io.Reader, options ...durable.Op
 	unix.Umask(incomingUmask)
 	return &Submission{path: incoming, now: now, random: random, options: options}
 }
+
+// Signals are those that ask the program to end, once they are caught: after
+// Begin, and when Take had to wait for the message.
+func (s *Submission) Signals() <-chan os.Signal { return s.signals }
 
 // Begin makes the file of the submission, as whoever the program is now, before
 // anything is read. From then on no signal ends the program; see Take.
@@ -114,11 +116,15 @@ func catchSignals() chan os.Signal {
 type Input struct {
 	Options Options
 	Config  *conf.Config // nil if it could not be read
-	Email   string       // the variable EMAIL
+	Caller  Caller
 	Message io.Reader
 	Ready   func() bool // whether a read of Message would not wait
 	Stderr  io.Writer
 	Warn    func(operation string, err error) // logs
+
+	// Before, if it is not nil, is called when all is written and checked, and the
+	// message is about to be committed.
+	Before func(id spool.ID)
 }
 
 // Take reads the message and commits it. When it returns nil the message is
@@ -213,14 +219,11 @@ func (s *Submission) take(i Input, in *input) error {
 
 func (s *Submission) store(i Input, in *input) error {
 	if i.Config != nil {
-		if err := checkSpace(s.path, i.Config.MinFree); err != nil {
+		if err := CheckSpace(s.path, i.Config.MinFree); err != nil {
 			return err
 		}
 	}
-	envelope, err := i.envelope()
-	if err != nil {
-		return err
-	}
+	envelope := i.envelope()
 	head, err := in.header()
 	if err != nil {
 		return err
@@ -236,6 +239,9 @@ func (s *Submission) store(i Input, in *input) error {
 		return err
 	}
 	envelope.Recipients, envelope.Bad = spool.To(r.good...), r.bad
+	for n := range envelope.Recipients {
+		envelope.Recipients[n].Notify = i.Options.Notify
+	}
 	if s.signals == nil {
 		if err := s.open(); err != nil {
 			return err
@@ -256,6 +262,9 @@ func (s *Submission) store(i Input, in *input) error {
 			return err
 		}
 	}
+	if i.Before != nil {
+		i.Before(s.ID)
+	}
 	return s.do(func(f *spool.Incoming) error {
 		err := f.Commit()
 		s.over = err == nil
@@ -268,27 +277,6 @@ func (s *Submission) start(f *spool.Incoming, c *conf.Config, envelope spool.Sub
 		f.MaxSize = c.MaxSize
 	}
 	return f.SetEnvelope(envelope)
-}
-
-// envelope is what the caller said about the sender. MASQUERADE, which would go
-// before it, and the login, which comes after it, are the runner's.
-func (i *Input) envelope() (spool.Submission, error) {
-	e := spool.Submission{
-		Sender:      i.Options.Sender,
-		SenderGiven: i.Options.SenderGiven,
-		FullName:    i.Options.FullName,
-		FromHeader:  i.Options.FromHeader,
-	}
-	if e.SenderGiven || i.Email == "" {
-		return e, nil
-	}
-	addrs, bad := mailaddr.ParseList(i.Email)
-	if len(addrs) != 1 || len(bad) > 0 {
-		i.Warn("use variable EMAIL", fmt.Errorf("%.200q is no single address", i.Email))
-		return e, nil
-	}
-	e.Sender, e.SenderGiven = addrs[0].String(), true
-	return e, nil
 }
 
 // exitCode is the exit code of a failed system call: 75 for what passes (RULES

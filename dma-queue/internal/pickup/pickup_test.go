@@ -107,6 +107,17 @@ func (f *fixture) age(t *testing.T, id spool.ID, by time.Duration) {
 	must(t, os.Chtimes(f.incoming(id), when, when))
 }
 
+// logged is the lines of the log, without their levels.
+func (f *fixture) logged() []string {
+	lines := strings.Split(strings.TrimSuffix(f.log.String(), "\n"), "\n")
+	for i, l := range lines {
+		if _, text, ok := strings.Cut(l, ">"); ok && l[0] == '<' {
+			lines[i] = text
+		}
+	}
+	return lines
+}
+
 func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
@@ -315,7 +326,7 @@ func TestPick(t *testing.T) {
 		}
 	}
 	login := me(t).Login
-	lines := strings.Split(strings.TrimSuffix(f.log.String(), "\n"), "\n")
+	lines := f.logged()
 	tag := "dma[" + string(id) + "]: "
 	wantLog := []string{tag + "new mail from user=" + login + " uid=", tag + "mail to=<bob> queued as " + string(id), tag + "mail to=<far@remote.example> queued as ", tag + "mail to=<no good@@> queued as "}
 	if len(lines) != len(wantLog) {

@@ -1,7 +1,6 @@
 package pickup
 
 import (
-	"bytes"
 	"fmt"
 	"io"
 	"os"
@@ -185,8 +184,8 @@ func TestLongestSender(t *testing.T) {
 func TestTag(t *testing.T) {
 	f := newFixture(t)
 	f.picked(t, spool.Submission{Tag: "backup"}, text)
-	for line := range bytes.Lines(f.log.Bytes()) {
-		if !bytes.HasPrefix(line, []byte("backup[")) {
+	for _, line := range f.logged() {
+		if !strings.HasPrefix(line, "backup[") {
 			t.Errorf("logged %q", line)
 		}
 	}

@@ -314,13 +314,25 @@ func (q *Queue) Finish(m *Message) error {
 }
 
 // Drop removes a message whether or not anything is left to do: submission first,
-// message last, so that a crash in between leaves all of it or nothing.
+// message last, so that a crash in between leaves all of it or nothing. The error
+// is ErrLeft if it is gone but for its file.
 func (q *Queue) Drop(id spool.ID) error {
 	if err := q.RemoveSubmitted(id); err != nil {
 		return err
 	}
-	return q.remove(id)
+	q.newQueue.Store(true)
+	if err := q.queue.Remove(string(id) + journalSuffix); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("drop message: %w", err)
+	}
+	if err := q.queue.Remove(string(id)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("%w: %w", ErrLeft, err)
+	}
+	return nil
 }
+
+// ErrLeft is the error of removing the file of a message that has nothing else any
+// more, and so is none: Recover removes it.
+var ErrLeft = errors.New("the file of a removed message is left until the next start of the runner")
 
 // Discard removes what a crash left of a message whose submission is still there.
 func (q *Queue) Discard(id spool.ID) error { return q.remove(id) }

@@ -60,7 +60,8 @@ type world struct {
 	babble   proto.Role // a helper of this role answers nonsense
 	hijack   func(role proto.Role, login string, c *proto.Conn) bool
 	pickErr  func(spool.ID) error
-	bouncing func() // called while a bounce is written
+	bouncing func()           // called while a bounce is written
+	spawning func(proto.Role) // called before a helper is started
 
 	forbidMailbox bool
 	lines         []string // of the log

@@ -23,6 +23,9 @@ func (w *world) spawn(c *proto.Conn) {
 		w.starts = append(w.starts, strings.TrimSpace(fmt.Sprint(m.Role, " ", m.Login)))
 		why := w.refuse[m.Login]
 		w.mu.Unlock()
+		if w.spawning != nil {
+			w.spawning(m.Role)
+		}
 		if why == proto.RefusedForbidden && m.Role == proto.RoleMailbox && !w.forbidMailbox {
 			why = 0 // as for root
 		}

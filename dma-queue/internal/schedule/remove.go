@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"dma/dma-queue/internal/queue"
 	"dma/dma-queue/internal/spool"
 	"dma/proto"
 )
@@ -68,7 +69,7 @@ func (s *Scheduler) remove(r *ref, c Caller, over func(end)) {
 	s.leaveLanes(r)
 	s.resting.remove(r)
 	if r.msg == nil {
-		err := s.queue.Drop(r.id)
+		err := s.drop(r.id)
 		if err == nil {
 			s.forget(r)
 		} else {
@@ -97,7 +98,7 @@ func (s *Scheduler) removeStopped(r *ref) {
 	}
 	v := m.removal
 	delete(s.removals, r)
-	err := s.queue.Drop(r.id)
+	err := s.drop(r.id)
 	if err == nil {
 		s.forget(r)
 	}
@@ -111,6 +112,15 @@ func (s *Scheduler) removeStopped(r *ref) {
 		m.distrust() // part of it may be gone: what is there counts
 		s.resting.wakeAt(r, s.now().Add(retryDisk))
 	}
+}
+
+func (s *Scheduler) drop(id spool.ID) error {
+	err := s.queue.Drop(id)
+	if errors.Is(err, queue.ErrLeft) {
+		s.log.Message(string(id)).Problem("remove", err)
+		return nil
+	}
+	return err
 }
 
 // dropped is called when the files of a message are removed, or could not be. Who

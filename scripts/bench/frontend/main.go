@@ -4,9 +4,10 @@
 //
 //	go run ./scripts/bench/frontend [-n runs] [-dir directory]
 //
-// It prints medians, and exits with 1 if that of sendmail -bq with a message of
-// 2 KiB is over 1.6 times that of a program that does nothing but create the same
-// file with the same two syncs. The directory decides which disk is measured.
+// It prints medians, and exits with 1 if one of sendmail -bq with a message of
+// 2 KiB, with no configuration and with a full one and 100 aliases, is over 1.6
+// times that of a program that does nothing but create the same file with the same
+// two syncs. The directory decides which disk is measured.
 package main
 
 import (
@@ -26,6 +27,7 @@ import (
 const (
 	maxRatio    = 1.6
 	messageSize = 2 << 10
+	aliases     = 100
 	warmUp      = 10 // runs of each that are not counted
 )
 
@@ -50,10 +52,11 @@ type site struct{ root string }
 
 // contest is one of the programs that are compared.
 type contest struct {
-	name  string
-	start func(run int) *exec.Cmd
-	setUp func() (tearDown func(), err error) // around each run, not measured
-	times []time.Duration
+	name   string
+	judged bool
+	start  func(run int) *exec.Cmd
+	setUp  func() (tearDown func(), err error) // around each run, not measured
+	times  []time.Duration
 }
 
 func bench(n int, dir string) (ratio float64, err error) {
@@ -78,26 +81,32 @@ func bench(n int, dir string) (ratio float64, err error) {
 			}
 		}
 	}
-	base := median(contests[0].times)
+	base := float64(median(contests[0].times))
 	fmt.Printf("median wall time of %d runs, message of %d bytes:\n", n, messageSize)
 	for _, c := range contests {
 		m := median(c.times)
-		fmt.Printf("  %-52s %6.2f ms  ratio %.2f\n", c.name, float64(m.Microseconds())/1000, float64(m)/float64(base))
+		r := float64(m) / base
+		fmt.Printf("  %-52s %6.2f ms  ratio %.2f\n", c.name, float64(m.Microseconds())/1000, r)
+		if c.judged {
+			ratio = max(ratio, r)
+		}
 	}
-	return float64(median(contests[1].times)) / float64(base), nil
+	return ratio, nil
 }
 
-// contests: the reference is first, what is judged is second.
+// contests: the reference is first.
 func (s *site) contests() []contest {
 	sendmail := func(args ...string) func(int) *exec.Cmd {
 		return func(int) *exec.Cmd { return exec.Command(s.root+"/sendmail", append(args, "far@remote.example")...) }
 	}
+	toAlias := func(int) *exec.Cmd { return exec.Command(s.root+"/sendmail", "-bq", "alias50", "far@remote.example") }
 	nothing := func() (func(), error) { return func() {}, nil }
 	return []contest{
 		{name: "reference: create, write, sync, sync directory", setUp: nothing, start: func(run int) *exec.Cmd {
 			return exec.Command(s.root+"/reference", fmt.Sprintf("%s/spool/incoming/%d", s.root, run))
 		}},
-		{name: "sendmail -bq", setUp: nothing, start: sendmail("-bq")},
+		{name: "sendmail -bq", judged: true, setUp: nothing, start: sendmail("-bq")},
+		{name: "sendmail -bq, full dma.conf, to one of 100 aliases", judged: true, setUp: s.configure, start: toAlias},
 		{name: "sendmail, a runner listens", setUp: s.listen, start: sendmail()},
 		{name: "sendmail, starts dma-spawn (/bin/true in its place)", setUp: nothing, start: sendmail()},
 	}
@@ -109,11 +118,14 @@ func (s *site) install() error {
 		return err
 	}
 	passwd := fmt.Sprintf("me:x:%d:%d::/:/bin/sh\n", os.Getuid(), os.Getgid())
+	for i := range 40 { // as many as a small host has
+		passwd = fmt.Sprintf("user%d:x:%d:%[2]d::/home/user%[1]d:/bin/sh\n", i, 50000+i) + passwd
+	}
 	if err := errors.Join(os.WriteFile(s.root+"/etc/passwd", []byte(passwd), 0o600), os.WriteFile(s.root+"/message", message(), 0o600)); err != nil {
 		return err
 	}
 	flags := "-X dma/common/site.QueueUser="
-	for name, value := range map[string]string{"Libexec": "", "Spool": "/spool", "Conf": "/etc", "Aliases": "/etc/aliases", "Passwd": "/etc/passwd", "LogSocket": "/log"} {
+	for name, value := range map[string]string{"Libexec": "", "Spool": "/spool", "Conf": "/etc", "Aliases": "/etc/aliases", "Passwd": "/etc/passwd", "Nsswitch": "/etc/nsswitch.conf", "LogSocket": "/log"} {
 		flags += " -X dma/common/site." + name + "=" + s.root + value
 	}
 	for name, pkg := range map[string]string{"sendmail": "dma/dma-queue", "reference": "dma/scripts/bench/reference"} {
@@ -134,7 +146,7 @@ func (s *site) measure(c *contest, run int) (time.Duration, error) {
 	}
 	defer tearDown()
 	cmd := c.start(run)
-	cmd.Env = []string{}
+	cmd.Env = []string{"LOGNAME=me", "USER=me"}
 	in, err := os.Open(s.root + "/message")
 	if err != nil {
 		return 0, err
@@ -167,6 +179,39 @@ func (s *site) clear() error {
 		return fmt.Errorf("file of %d bytes in incoming", st.Size())
 	}
 	return os.Remove(names[0])
+}
+
+// template is the configuration file as it is installed.
+const template = "scripts/etc/dma.conf"
+
+// configure has every key of the template in force, and aliases.
+func (s *site) configure() (func(), error) {
+	text, err := os.ReadFile(template)
+	if err != nil {
+		return nil, fmt.Errorf("start this at the top of the repository: %w", err)
+	}
+	var config, names strings.Builder
+	for line := range strings.Lines(string(text)) {
+		if key := strings.TrimPrefix(line, "#"); key != line && key[0] >= 'A' && key[0] <= 'Z' {
+			line = key
+		}
+		if !strings.HasPrefix(line, "NULLCLIENT") { // which has no aliases to look up
+			config.WriteString(line)
+		}
+	}
+	fmt.Fprintf(&config, "ALIASES %s/etc/aliases\n", s.root)
+	for i := range aliases {
+		fmt.Fprintf(&names, "alias%d: me, somebody%[1]d@remote.example\n", i)
+	}
+	files := map[string]string{s.root + "/etc/dma.conf": config.String(), s.root + "/etc/aliases": names.String()}
+	for path, text := range files {
+		err = errors.Join(err, os.WriteFile(path, []byte(text), 0o600))
+	}
+	return func() {
+		for path := range files {
+			os.Remove(path)
+		}
+	}, err
 }
 
 // listen stands in for a runner that is awake.
