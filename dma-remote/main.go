@@ -8,6 +8,8 @@
 // Peers: the runner, who says what to send where, but not who the smarthost is
 // nor how it is spoken to: that is in dma.conf. Servers and the DNS, who may be
 // anybody.
+// By hand, with --probe, it tries the way out as the account that it has in service
+// if root calls it, and else as its caller.
 // It can not: read the queue or a user's file, start a program, write a file.
 package main
 
@@ -32,6 +34,8 @@ import (
 	"dma/proto"
 )
 
+const notByHand = "dma-remote is started by dma-spawn, not by hand; to have the queue tried, run: sendmail -q; to try the way out: dma-remote --probe [host[:port]]"
+
 // maxFiles bounds the descriptor table: a message and a connection for each
 // request, connections between two messages, questions to the DNS.
 const maxFiles = 4 * serve.MaxRequests
@@ -39,6 +43,9 @@ const maxFiles = 4 * serve.MaxRequests
 func main() { os.Exit(run()) }
 
 func run() int {
+	if len(os.Args) > 1 {
+		return byHand(os.Args[1:])
+	}
 	inherited := priv.HelperStart()
 	log := maillog.Open(site.LogSocket, "dma", nil, time.Now)
 	if inherited != nil {
@@ -46,7 +53,7 @@ func run() int {
 	}
 	runner, err := proto.FromParent()
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "dma-remote is started by dma-spawn, not by hand; to have the queue tried, run: sendmail -q")
+		fmt.Fprintln(os.Stderr, notByHand)
 		return sysexits.Usage
 	}
 	hello, err := runner.Greet()
@@ -54,6 +61,7 @@ func run() int {
 		log.Problem("greet dma-spawn", err)
 		return sysexits.Protocol
 	}
+	log.Relay(runner.Log)
 	log.Relay(runner.Log)
 	if err := priv.Check(hello.UID); err != nil {
 		log.Problem("start dma-remote", err)
@@ -70,7 +78,7 @@ func run() int {
 		Conn:    runner,
 		Owner:   hello.Queue,
 		Courier: keeper,
-		Log:     func(id string) courier.Log { return log.Message(id) },
+		Log:     func(id string) courier.Log { return entry{log.Message(id)} },
 	}
 	err = server.Run(context.Background())
 	keeper.Close()
@@ -80,6 +88,16 @@ func run() int {
 	}
 	return sysexits.OK
 }
+
+// entry has the events that no other program has.
+type entry struct{ maillog.Entry }
+
+// UsingTLS logs how a connection is secured.
+func (e entry) UsingTLS(host, ip, how string) {
+	e.Helper(levelInfo, "", fmt.Sprintf("using TLS with %s [%s]: %s", host, ip, how))
+}
+
+const levelInfo = 6 // of syslog (RFC 3164 4.1.1)
 
 // base is what no file says. Trusted certificates are the system's, which package
 // tls reads when the first server is to be verified: that takes longer than all

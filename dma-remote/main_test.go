@@ -148,6 +148,7 @@ func TestProgram(t *testing.T) {
 		{"aborts", s.aborts},
 		{"refuses auth.conf", s.refusesAuthFile},
 		{"by hand", s.byHand},
+		{"probe", s.probe},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s.t = t
@@ -275,5 +276,54 @@ func (s *suite) answer(c *proto.Conn, accept ...proto.Type) (proto.Packet, error
 		s.mu.Lock()
 		fmt.Fprintf(&s.lines, "dma[%s]: %s\n", m.ID, m.Text)
 		s.mu.Unlock()
+	}
+}
+
+// With --probe it tells what it finds, with an exit code.
+func (s *suite) probe(t *testing.T) {
+	server := smtptest.Start(t, func(p *smtptest.Peer) {
+		p.Hello("AUTH PLAIN")
+		switch line := p.Read(); {
+		case line == "QUIT":
+			p.Say("221 bye")
+		case strings.HasPrefix(line, "AUTH PLAIN"):
+			p.Say("535 not with hunter2")
+			p.Quit()
+		default:
+			t.Errorf("client sent %q", line)
+		}
+	})
+	port := server.Addr().Port()
+	here := fmt.Sprintf("127.0.0.1:%d", port)
+	login := fmt.Sprintf("SMARTHOST %s\nAUTHPATH %s/auth.conf\nINSECURE\n", here, s.dir)
+	s.write("auth.conf", "u|127.0.0.1:hunter2\n", 0o600)
+	if err := os.Chmod(s.dir+"/auth.conf", 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name, conf string
+		args       []string
+		code       int
+		want       string // in what it prints
+	}{
+		{"smarthost", "SMARTHOST " + here, nil, sysexits.OK, "greeting     220 test.example ready\n"},
+		{"host and port", "", []string{here}, sysexits.OK, "warning  TLS "},
+		{"host with its port", "SMARTHOST " + here, []string{"127.0.0.1"}, sysexits.OK, "greeting "},
+		{"wrong password", login, nil, sysexits.NoPerm, "error    auth         127.0.0.1 [127.0.0.1] did not like our AUTH: 535 not with [redacted]\n                   -> check"},
+		{"no smarthost", "", nil, sysexits.OK, "there is no SMARTHOST"},
+		{"wrong configuration", "SMARTHOST :x", nil, sysexits.Config, "dma.conf:1"},
+		{"no host", "", []string{"[x"}, sysexits.Usage, "usage"},
+		{"two hosts", "", []string{"a", "b"}, sysexits.Usage, "--probe"},
+	} {
+		s.write("dma.conf", tt.conf+"\n", 0o644)
+		cmd := exec.Command(s.binary, append([]string{"--probe"}, tt.args...)...)
+		out, err := cmd.CombinedOutput()
+		code := 0
+		if exit := new(exec.ExitError); errors.As(err, &exit) {
+			code = exit.ExitCode()
+		}
+		if code != tt.code || !strings.Contains(string(out), tt.want) || strings.Contains(string(out), "hunter2") {
+			t.Errorf("%s: exit code %d, want %d with %q; it prints\n%s", tt.name, code, tt.code, tt.want, out)
+		}
 	}
 }

@@ -1,116 +1,142 @@
-// Package auth chooses how to authenticate to a smarthost, and has the mechanisms
-// that go-sasl lacks (RULES E9).
+// Package auth chooses how to authenticate to a server, and has the mechanisms
+// (RULES E9).
 package auth
 
 import (
-	"crypto/hmac"
-	"crypto/md5"
+	"crypto/rand"
+	"crypto/sha1"
+	"crypto/sha256"
 	"encoding/base64"
-	"encoding/hex"
 	"errors"
 	"slices"
 	"strings"
 
-	"github.com/emersion/go-sasl"
-
 	"dma/common/conf"
 )
 
-// Mechanisms, strongest first. CRAM-MD5 comes first because it alone keeps the
-// password from a server that only pretends to be the right one.
+// Mechanisms.
 const (
-	cramMD5 = "CRAM-MD5"
-	plain   = sasl.Plain
-	login   = sasl.Login
+	scramSHA256Plus = "SCRAM-SHA-256-PLUS"
+	scramSHA1Plus   = "SCRAM-SHA-1-PLUS"
+	scramSHA256     = "SCRAM-SHA-256"
+	scramSHA1       = "SCRAM-SHA-1"
+	cramMD5         = "CRAM-MD5"
+	oauthBearer     = "OAUTHBEARER"
+	xoauth2         = "XOAUTH2"
+	plain           = "PLAIN"
+	login           = "LOGIN"
 )
 
-// maxChallenge bounds a challenge, in bytes: many times what RFC 2195 section 2
-// asks for.
-const maxChallenge = 1024
+// maxChallenge bounds a challenge, in bytes: many times what any mechanism needs.
+const maxChallenge = 4096
+
+// tokenSize is how long a secret is, in bytes, that is taken for an OAuth token:
+// none is shorter, and nobody types a password of that length.
+const tokenSize = 100
+
+// Credentials are what Choose and Client go by.
+type Credentials struct {
+	User     string
+	Password conf.Secret
+	Host     string // the server's name and port, which OAUTHBEARER repeats
+	Port     int
+	// Binding is what ties the exchange to the TLS connection (tls-exporter, RFC
+	// 9266); nil: there is none, as under TLS 1.2.
+	Binding []byte
+}
+
+func (c *Credentials) isToken() bool { return len(c.Password.Reveal()) >= tokenSize }
 
 // Choose returns those of the offered mechanisms that may be used, strongest
-// first. Those that show the password to whoever listens need open: that the
-// connection is encrypted, or that the administrator wants it so (INSECURE).
-func Choose(offered []string, open bool) []string {
-	var usable []string
-	for _, m := range []string{cramMD5, plain, login} {
-		if slices.ContainsFunc(offered, func(o string) bool { return strings.EqualFold(o, m) }) && (open || m == cramMD5) {
-			usable = append(usable, m)
-		}
+// first. Those that show the secret to whoever listens need open: that the
+// connection is encrypted, or that the administrator wants it so (INSECURE). A
+// token goes to mechanisms for tokens only, where there is one.
+func Choose(offered []string, open bool, c *Credentials) []string {
+	var order []string
+	if c.Binding != nil {
+		order = append(order, scramSHA256Plus, scramSHA1Plus)
 	}
-	return usable
+	order = append(order, scramSHA256, scramSHA1, cramMD5)
+	tokens := []string{oauthBearer, xoauth2}
+	if open {
+		order = append(order, plain, login)
+	} else {
+		tokens = nil
+	}
+	has := func(m string) bool {
+		return slices.ContainsFunc(offered, func(o string) bool { return strings.EqualFold(o, m) })
+	}
+	if c.isToken() && slices.ContainsFunc(tokens, has) {
+		order = tokens
+	}
+	return slices.DeleteFunc(order, func(m string) bool { return !has(m) })
 }
 
-// Client is one side of an exchange with a mechanism that Choose returned.
-func Client(mechanism string, a conf.Auth) sasl.Client {
+// Exchange is the client's side of one mechanism.
+type Exchange interface {
+	// Initial is the initial response; nil if the server speaks first.
+	Initial() []byte
+	// Next answers a challenge.
+	Next(challenge []byte) ([]byte, error)
+	// Done reports, when the server has said that all is well, whether it may:
+	// in SCRAM it must have shown that it knows the password, too.
+	Done() error
+}
+
+// Errors of exchanges.
+var (
+	errAnother    = errors.New("unexpected challenge")
+	errChallenge  = errors.New("challenge is empty or too long")
+	errUnfinished = errors.New("server ends the authentication without showing that it knows the password")
+
+	// ErrBinding: the server does not take the channel binding that it offers;
+	// another mechanism may do.
+	ErrBinding = errors.New("server refuses the channel binding")
+)
+
+// New begins an exchange with a mechanism that Choose returned for offered.
+func New(mechanism string, c *Credentials, offered []string) Exchange {
+	plus := slices.ContainsFunc(offered, func(o string) bool { return strings.HasSuffix(strings.ToUpper(o), "-PLUS") })
 	switch mechanism {
+	case scramSHA256Plus:
+		return newScram(sha256.New, c, bound, rand.Text())
+	case scramSHA1Plus:
+		return newScram(sha1.New, c, bound, rand.Text())
+	case scramSHA256:
+		return newScram(sha256.New, c, unbound(c, plus), rand.Text())
+	case scramSHA1:
+		return newScram(sha1.New, c, unbound(c, plus), rand.Text())
 	case cramMD5:
-		return &cramClient{auth: a}
+		return &cramClient{credentials: c}
+	case oauthBearer, xoauth2:
+		return &tokenClient{credentials: c, bearer: mechanism == oauthBearer}
 	case plain:
-		return sasl.NewPlainClient("", a.User, a.Password.Reveal())
+		return plainClient{c}
 	default:
-		return &loginClient{auth: a}
+		return &loginClient{credentials: c}
 	}
 }
 
-// errAnother is that the server asks on where the mechanism has no more to say.
-var errAnother = errors.New("unexpected challenge")
-
-// cramClient is RFC 2195.
-type cramClient struct {
-	auth conf.Auth
-	done bool
-}
-
-func (*cramClient) Start() (string, []byte, error) { return cramMD5, nil, nil }
-
-func (c *cramClient) Next(challenge []byte) ([]byte, error) {
-	if c.done {
-		return nil, errAnother
-	}
-	// Without a challenge the answer would be the same each time, and a server
-	// could have it computed in advance for every word in a list.
-	if len(challenge) == 0 || len(challenge) > maxChallenge {
-		return nil, errors.New("challenge is empty or too long")
-	}
-	c.done = true
-	mac := hmac.New(md5.New, []byte(c.auth.Password.Reveal()))
-	mac.Write(challenge)
-	return []byte(c.auth.User + " " + hex.EncodeToString(mac.Sum(nil))), nil
-}
-
-// loginClient is LOGIN, which no standard describes: the server asks twice, in
-// words that differ from server to server, and is answered user and password.
-type loginClient struct {
-	auth  conf.Auth
-	asked int
-}
-
-// Start has no initial response: not every server takes one.
-func (*loginClient) Start() (string, []byte, error) { return login, nil, nil }
-
-func (c *loginClient) Next([]byte) ([]byte, error) {
-	c.asked++
-	switch c.asked {
-	case 1:
-		return []byte(c.auth.User), nil
-	case 2:
-		return []byte(c.auth.Password.Reveal()), nil
-	}
-	return nil, errAnother
-}
-
-// Redactor takes what a would betray out of foreign text: a server may repeat
+// Redactor takes what all would betray out of foreign text: a server may repeat
 // what it was told in its replies, which go to log, mailq and bounces (RULES E10).
-func Redactor(a conf.Auth) *strings.Replacer {
-	password := a.Password.Reveal()
-	if password == "" {
-		return strings.NewReplacer()
-	}
+func Redactor(all ...*Credentials) *strings.Replacer {
 	const mark = "[redacted]"
 	enc := base64.StdEncoding.EncodeToString
-	return strings.NewReplacer(
-		enc([]byte("\x00"+a.User+"\x00"+password)), mark,
-		enc([]byte(password)), mark,
-		password, mark)
+	var pairs []string
+	for _, c := range all {
+		password := c.Password.Reveal()
+		if password == "" {
+			continue
+		}
+		for _, betrayed := range []string{
+			enc(plainClient{c}.Initial()),
+			enc((&tokenClient{credentials: c}).Initial()),
+			enc((&tokenClient{credentials: c, bearer: true}).Initial()),
+			enc([]byte(password)),
+			password,
+		} {
+			pairs = append(pairs, betrayed, mark)
+		}
+	}
+	return strings.NewReplacer(pairs...)
 }

@@ -6,12 +6,11 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"net"
-	"strings"
 	"time"
 
 	"dma/common/conf"
+	"dma/common/dsn"
 	"dma/common/outcome"
 	"dma/dma-remote/internal/content"
 	"dma/dma-remote/internal/resolve"
@@ -20,10 +19,9 @@ import (
 
 // Limits.
 const (
-	smtpPort       = 25               // of MX hosts (RFC 5321 4.5.4.2)
 	connectTime    = 30 * time.Second // for one address (RULES E1)
 	requestTime    = 2 * time.Hour    // for one Deliver, all addresses together
-	smarthostConns = 20               // at a time (DESIGN 6)
+	smarthostConns = 20               // at a time, to the servers of one route (DESIGN 6)
 	domainConns    = 2                // at a time to any other destination (DESIGN 6)
 )
 
@@ -38,6 +36,7 @@ type Log interface {
 	UsingSmarthost(host string, port int)
 	TryingRemote(host, ip string, pref int)
 	UsingAuth(user string)
+	UsingTLS(host, ip, how string)
 	RemoteDeferred(host, ip, stage, reply string)
 	RemoteFailed(host, ip, stage, reply string)
 	Problem(operation string, err error)
@@ -45,15 +44,11 @@ type Log interface {
 
 // Config is where mail goes, and how. It does not change.
 type Config struct {
-	Broken    error  // why nothing can be sent: a file that cannot be read
-	Smarthost string // empty: there is none
-	Port      int    // of the smarthost
-	Auth      *conf.Auth
-
-	Transport       conf.Transport // to the smarthost
-	DomainTransport conf.Transport // to MX hosts
-	Roots           *x509.CertPool
-	Certificate     *tls.Certificate // for the smarthost to know us by; may be nil
+	Broken      error                             // why nothing can be sent: a file that cannot be read
+	Route       func(sender string) (Route, bool) // for mail that names no domain; false: there is none
+	Direct      conf.Transport                    // to MX hosts
+	Roots       *x509.CertPool
+	Certificate *tls.Certificate // for servers of routes to know us by; may be nil
 
 	Helo     string
 	Resolver *resolve.Resolver
@@ -76,9 +71,11 @@ func (c *Courier) Close() { c.pool.close() }
 
 // Request is one message for one destination.
 type Request struct {
-	Domain     string // whose MX to ask; empty: the smarthost
+	Domain     string // whose MX to ask; empty: the sender's route
 	Sender     string
-	Recipients []string
+	Recipients []session.Recipient
+	Ret        dsn.Ret // see proto.Send
+	EnvID      string
 	Body       *content.Message
 	Log        Log
 	// Report is called once for each recipient, by the goroutine that called Deliver.
@@ -89,78 +86,32 @@ type Request struct {
 type Result struct {
 	outcome.Outcome
 	Destination bool   // deferred because of the destination, whose other mail can wait, too
+	Reports     bool   // the server does what the recipient's Notify asks for
 	Remote      string // the server whose word it is: "host [address]", or empty
-}
-
-// route is what Domain of a request comes to.
-type route struct {
-	key       string // of the pool
-	conns     int
-	port      int
-	transport conf.Transport
-	auth      *conf.Auth
-	hosts     func(context.Context) ([]resolve.Host, error)
 }
 
 // Deliver tries to send a message to all its recipients and reports on each.
 func (c *Courier) Deliver(ctx context.Context, req *Request) {
-	d := &delivery{c: c, req: req, mail: session.Mail{Sender: req.Sender, Recipients: req.Recipients, Body: req.Body}}
+	d := &delivery{c: c, req: req, ctx: ctx, mail: session.Mail{Sender: req.Sender, Recipients: req.Recipients, Ret: req.Ret, EnvID: req.EnvID, Body: req.Body}}
 	for i := range req.Recipients {
 		d.pending = append(d.pending, i)
 	}
 	if !d.inspect() {
 		return
 	}
-	rt, err := c.route(req)
+	path, err := c.path(req)
 	if err != nil {
 		d.end(Result{Outcome: outcome.Defer("4.3.5", "configuration: %v", err), Destination: true})
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, requestTime)
 	defer cancel()
-	lane, err := c.pool.enter(ctx, rt.key, rt.conns)
+	lane, err := c.pool.enter(ctx, path.key, path.conns)
 	if err != nil {
 		d.end(Result{Outcome: outcome.Defer("4.3.2", "wait for a connection: %v", err)})
 		return
 	}
 	defer lane.leave()
-	d.route, d.lane = rt, lane
+	d.path, d.lane = path, lane
 	d.run(ctx)
-}
-
-// route says where req goes, or why it cannot go there: by no fault of the mail's.
-func (c *Courier) route(req *Request) (route, error) {
-	switch {
-	case c.cfg.Broken != nil:
-		return route{}, c.cfg.Broken
-	case req.Domain == "" && c.cfg.Smarthost == "":
-		return route{}, errors.New("there is no SMARTHOST")
-	case req.Domain != "":
-		domain := strings.ToLower(req.Domain)
-		return route{
-			key: domain, conns: domainConns, port: smtpPort, transport: c.cfg.DomainTransport,
-			hosts: func(ctx context.Context) ([]resolve.Host, error) { return c.cfg.Resolver.Domain(ctx, domain) },
-		}, nil
-	}
-	return route{
-		conns: smarthostConns, port: c.cfg.Port, transport: c.cfg.Transport, auth: c.cfg.Auth,
-		hosts: func(ctx context.Context) ([]resolve.Host, error) {
-			return c.cfg.Resolver.Smarthost(ctx, c.cfg.Smarthost)
-		},
-	}, nil
-}
-
-// tls makes the TLS configuration for one server. Its name is what the
-// administrator or the MX record says, never what the server says.
-func (c *Courier) tls(rt route, server string) *tls.Config {
-	t := &tls.Config{
-		ServerName:         server,
-		RootCAs:            c.cfg.Roots,
-		InsecureSkipVerify: !rt.transport.Verify, // what conf.Transport says; encrypted is better than not
-		MinVersion:         tls.VersionTLS12,     // RULES E8
-	}
-	if rt.key == "" && c.cfg.Certificate != nil {
-		t.Certificates = []tls.Certificate{*c.cfg.Certificate}
-	}
-	return t
 }

@@ -73,14 +73,7 @@ func TestHosts(t *testing.T) {
 			if got := deliver(t, start(t, config(n)), req); got != tt.want {
 				t.Errorf("results %s, want %s", got, tt.want)
 			}
-			var tried []string
-			for line := range strings.SplitSeq(req.Log.(*journal).text(), "\n") {
-				if _, rest, ok := strings.Cut(line, "["); ok && strings.HasPrefix(line, "trying ") {
-					ip, _, _ := strings.Cut(rest, "]")
-					tried = append(tried, ip)
-				}
-			}
-			if got := strings.Join(tried, " "); got != tt.tried {
+			if got := req.Log.(*journal).tried(); got != tt.tried {
 				t.Errorf("tried %s, want %s", got, tt.tried)
 			}
 		})
@@ -129,7 +122,10 @@ func TestWithoutTrying(t *testing.T) {
 		change func(*Config, *Request)
 		want   string
 	}{
-		{"no smarthost", func(c *Config, _ *Request) { c.Smarthost = "" }, "later 4.3.5!"},
+		{"no smarthost", func(c *Config, _ *Request) { routes(c, Route{}) }, "later 4.3.5!"},
+		{"broken route", func(c *Config, _ *Request) {
+			c.Route = func(string) (Route, bool) { return Route{Broken: errors.New("no line for u")}, true }
+		}, "later 4.3.5!"},
 		{"broken configuration", func(c *Config, _ *Request) { c.Broken = errors.New("auth.conf is readable by others") }, "later 4.3.5!"},
 		{"signed and not fit for SMTP", func(_ *Config, r *Request) {
 			text := "DKIM-Signature: x\n\n" + strings.Repeat("x", 999) + "\n"
@@ -192,7 +188,8 @@ func TestTLSPolicy(t *testing.T) {
 				}
 			})
 			cfg := config(relay(s))
-			cfg.Transport, cfg.Roots = tt.transport, roots
+			smarthost(&cfg, tt.transport, nil)
+			cfg.Roots = roots
 			req := request("", 1)
 			got := deliver(t, start(t, cfg), req)
 			if got != tt.want || s.Conns() != tt.conns {
@@ -209,7 +206,7 @@ func TestTLSPolicy(t *testing.T) {
 func TestNoRetryWithoutTLS(t *testing.T) {
 	s := smtptest.Start(t, func(p *peer) { p.Say("554 no"); p.Quit() })
 	cfg := config(relay(s))
-	cfg.Transport.StartTLS = conf.TLSMay
+	smarthost(&cfg, conf.Transport{StartTLS: conf.TLSMay}, nil)
 	if got := deliver(t, start(t, cfg), request("", 1)); got != "later 4.3.2!" || s.Conns() != 1 {
 		t.Errorf("result %s in %d connections", got, s.Conns())
 	}

@@ -4,21 +4,21 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"slices"
 
-	"dma/common/conf"
 	"dma/common/outcome"
 	"dma/dma-remote/internal/resolve"
 	"dma/dma-remote/internal/session"
+	"dma/dma-remote/internal/tlspolicy"
 )
 
 // A delivery is one Request under way.
 type delivery struct {
 	c       *Courier
 	req     *Request
+	ctx     context.Context // of the request
 	mail    session.Mail
-	route   route
+	path    path
 	lane    *lane
 	pending []int  // recipients without an end
 	trouble Result // why they have none: what the last server, or the DNS, said
@@ -27,6 +27,9 @@ type delivery struct {
 // report gives one recipient its end.
 func (d *delivery) report(i int, r Result) {
 	d.pending = slices.DeleteFunc(d.pending, func(p int) bool { return p == i })
+	if d.ctx.Err() != nil {
+		r.Destination = false // it was given up, by no fault of the destination's
+	}
 	d.req.Report(i, r)
 }
 
@@ -53,45 +56,60 @@ func (d *delivery) inspect() bool {
 	return true
 }
 
-// run tries a connection that is open already, and then host after host. Only
+// run tries a connection that is open already, and then place after place. Only
 // recipients whom no server took responsibility for are offered to the next.
 func (d *delivery) run(ctx context.Context) {
-	if d.req.Domain == "" {
-		d.req.Log.UsingSmarthost(d.c.cfg.Smarthost, d.c.cfg.Port)
-	}
+	d.trouble = Result{Outcome: outcome.Defer("4.3.2", "interrupted")}
 	if idle := d.lane.take(); idle != nil {
+		d.announce(idle.place)
 		// That it is no more is nothing to write home about: servers may close
 		// what is idle (RFC 5321 4.5.3.2.7).
 		d.send(ctx, idle, func(*session.Verdict) {})
 	}
-	if len(d.pending) == 0 {
-		return
-	}
-	hosts, err := d.route.hosts(ctx)
-	if err != nil {
-		d.lookupFailed(err)
-		return
-	}
-	for _, h := range hosts {
-		d.try(ctx, h)
+	for _, find := range d.path.steps {
 		if len(d.pending) == 0 || ctx.Err() != nil {
 			break
+		}
+		places, err := find(ctx)
+		if err != nil {
+			d.lookupFailed(err)
+			continue
+		}
+		for i, p := range places {
+			if i == 0 {
+				d.announce(p)
+			}
+			d.try(ctx, p)
+			if len(d.pending) == 0 || ctx.Err() != nil {
+				break
+			}
 		}
 	}
 	d.end(d.trouble)
 }
 
+// announce logs which server of a route is tried.
+func (d *delivery) announce(p place) {
+	if p.routed {
+		d.req.Log.UsingSmarthost(p.server.Name, p.server.Port)
+	}
+}
+
+// lookupFailed notes trouble with the DNS; a domain that takes no mail is an end.
 func (d *delivery) lookupFailed(err error) {
 	var f *resolve.Failure
 	if !errors.As(err, &f) {
 		f = &resolve.Failure{Outcome: outcome.Defer("4.4.3", "DNS lookup failure: %v", err)}
 	}
-	d.end(Result{Outcome: f.Outcome, Destination: f.Class == outcome.Later})
+	d.trouble = Result{Outcome: f.Outcome, Destination: f.Class == outcome.Later}
+	if f.Class == outcome.Failed {
+		d.end(d.trouble)
+	}
 }
 
-// try offers the message to one host.
-func (d *delivery) try(ctx context.Context, h resolve.Host) {
-	name, ip := h.Name, h.Addr.String()
+// try offers the message at one place.
+func (d *delivery) try(ctx context.Context, p place) {
+	name, ip := p.Name, p.ip()
 	log := func(v *session.Verdict) {
 		if v.Class == outcome.Failed {
 			d.req.Log.RemoteFailed(name, ip, v.Stage, v.Reason)
@@ -99,46 +117,35 @@ func (d *delivery) try(ctx context.Context, h resolve.Host) {
 			d.req.Log.RemoteDeferred(name, ip, v.Stage, v.Reason)
 		}
 	}
-	d.req.Log.TryingRemote(name, ip, h.Pref)
-	conn, v := d.open(ctx, h, d.route.transport)
-	if v != nil && v.BadTLS && d.route.transport.StartTLS == conf.TLSMay {
-		d.req.Log.Problem(fmt.Sprintf("TLS with %s [%s], going on in plain text", name, ip), v)
-		plain := d.route.transport
-		plain.StartTLS = conf.TLSNone
-		conn, v = d.open(ctx, h, plain)
+	d.req.Log.TryingRemote(name, ip, p.Pref)
+	policy := p.policy()
+	conn, v := d.open(ctx, p, policy)
+	if v != nil && v.BadTLS && policy.Level == tlspolicy.May {
+		d.req.Log.Problem(fmt.Sprintf("TLS with %s, going on in plain text", p.peer()), v)
+		conn, v = d.open(ctx, p, tlspolicy.Policy{})
 	}
 	if v != nil {
 		log(v)
-		d.trouble = result(v, session.Peer(h.Name, h.Addr))
+		d.trouble = result(v, p.peer())
 		return
 	}
 	d.send(ctx, conn, log)
 }
 
-// open connects to a host and makes the connection ready for mail.
-func (d *delivery) open(ctx context.Context, h resolve.Host, transport conf.Transport) (*connection, *session.Verdict) {
-	dctx, cancel := context.WithTimeout(ctx, connectTime)
-	defer cancel()
-	peer := session.Peer(h.Name, h.Addr)
-	nc, err := d.c.cfg.Dialer.DialContext(dctx, "tcp", netip.AddrPortFrom(h.Addr, uint16(d.route.port)).String())
-	if err != nil {
-		return nil, session.Unreachable(peer, err)
+// open connects and makes the connection ready for mail.
+func (d *delivery) open(ctx context.Context, p place, policy tlspolicy.Policy) (*connection, *session.Verdict) {
+	if a := p.server.Auth; a != nil {
+		d.req.Log.UsingAuth(a.User)
 	}
-	if d.route.auth != nil {
-		d.req.Log.UsingAuth(d.route.auth.User)
-	}
-	s, err := session.Open(ctx, nc, peer, session.Config{
-		Helo:      d.c.cfg.Helo,
-		Transport: transport,
-		TLS:       d.c.tls(d.route, h.Name),
-		Auth:      d.route.auth,
-		Limits:    d.c.cfg.Limits,
+	s, v := d.c.connect(ctx, p, policy, func(what, text string) {
+		if what == session.TLS {
+			d.req.Log.UsingTLS(p.Name, p.ip(), text)
+		}
 	})
-	var v *session.Verdict
-	if errors.As(err, &v) {
+	if v != nil {
 		return nil, v
 	}
-	return d.lane.adopt(s, peer), nil
+	return d.lane.adopt(s, p), nil
 }
 
 // send offers the message over a connection, and keeps that if it is still good.
@@ -150,14 +157,14 @@ func (d *delivery) send(ctx context.Context, conn *connection, log func(*session
 			log(v)
 		}
 		if v.Trouble {
-			d.trouble = result(v, conn.peer)
+			d.trouble = result(v, conn.place.peer())
 			return
 		}
-		d.report(i, result(v, conn.peer))
+		d.report(i, result(v, conn.place.peer()))
 	})
 	d.lane.put(conn)
 }
 
 func result(v *session.Verdict, peer string) Result {
-	return Result{Outcome: v.Outcome, Destination: v.Trouble, Remote: peer}
+	return Result{Outcome: v.Outcome, Destination: v.Trouble, Reports: v.Reports, Remote: peer}
 }

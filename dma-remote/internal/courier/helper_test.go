@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"dma/common/conf"
 	"dma/dma-remote/internal/content"
 	"dma/dma-remote/internal/resolve"
 	"dma/dma-remote/internal/session"
@@ -70,8 +71,8 @@ func servers(s map[string]*smtptest.Server) func(netip.AddrPort) (net.Conn, erro
 const soon = 5 * time.Second
 
 func config(n network) Config {
-	return Config{
-		Smarthost: "relay.example", Port: 587, Helo: "client.example",
+	cfg := Config{
+		Helo: "client.example",
 		Resolver: &resolve.Resolver{
 			DNS:     n,
 			Local:   func() ([]netip.Addr, error) { return nil, nil },
@@ -83,6 +84,19 @@ func config(n network) Config {
 			Quit: time.Second / 2, Linger: time.Second / 2, Session: 4 * soon,
 		},
 	}
+	smarthost(&cfg, conf.Transport{}, nil)
+	return cfg
+}
+
+// smarthost makes relay.example, port 587, everybody's route.
+func smarthost(cfg *Config, transport conf.Transport, auth *conf.Auth) {
+	routes(cfg, Route{Servers: []Server{{conf.Host{Name: "relay.example", Port: 587}, transport, auth}}})
+}
+
+// routes makes rt everybody's route.
+func routes(cfg *Config, rt Route) {
+	rt.Key = Key(rt.Servers)
+	cfg.Route = func(string) (Route, bool) { return rt, len(rt.Servers) > 0 }
 }
 
 // relay is a network whose smarthost is s.
@@ -109,6 +123,7 @@ func (j *journal) UsingSmarthost(host string, port int) { j.add("smarthost %s:%d
 
 func (j *journal) TryingRemote(host, ip string, pref int) { j.add("trying %s [%s] %d", host, ip, pref) }
 func (j *journal) UsingAuth(user string)                  { j.add("auth %s", user) }
+func (j *journal) UsingTLS(_, ip, how string)             { j.add("TLS %s %s", ip, how) }
 func (j *journal) RemoteDeferred(host, ip, stage, say string) {
 	j.add("deferred %s %s: %s", ip, stage, say)
 }
@@ -125,6 +140,18 @@ func (j *journal) text() string {
 	return strings.Join(j.lines, "\n")
 }
 
+// tried are the addresses that were tried.
+func (j *journal) tried() string {
+	var tried []string
+	for line := range strings.SplitSeq(j.text(), "\n") {
+		if _, rest, ok := strings.Cut(line, "["); ok && strings.HasPrefix(line, "trying ") {
+			ip, _, _ := strings.Cut(rest, "]")
+			tried = append(tried, ip)
+		}
+	}
+	return strings.Join(tried, " ")
+}
+
 func request(domain string, recipients int) *Request {
 	text := "Subject: t\n\nhi\n"
 	req := &Request{
@@ -132,7 +159,7 @@ func request(domain string, recipients int) *Request {
 		Body: &content.Message{File: strings.NewReader(text), Size: int64(len(text))},
 	}
 	for i := range recipients {
-		req.Recipients = append(req.Recipients, fmt.Sprintf("r%d@x.example", i))
+		req.Recipients = append(req.Recipients, session.Recipient{Address: fmt.Sprintf("r%d@x.example", i)})
 	}
 	return req
 }

@@ -17,6 +17,7 @@ import (
 
 	"dma/common/conf"
 	"dma/dma-remote/internal/content"
+	"dma/dma-remote/internal/session"
 	"dma/dma-remote/internal/smtptest"
 )
 
@@ -123,13 +124,12 @@ func TestOrdinary(t *testing.T) {
 			s := &sink{}
 			cfg := config(startSink(t, s, server, implicit))
 			cfg.Roots = roots
-			cfg.Auth = &conf.Auth{User: sinkUser, Host: "relay.example", Password: conf.NewSecret(sinkPass)}
-			cfg.Transport = conf.Transport{Implicit: implicit, StartTLS: conf.TLSRequired, Verify: true}
+			smarthost(&cfg, conf.Transport{Implicit: implicit, StartTLS: conf.TLSRequired, Verify: true}, &conf.Auth{User: sinkUser, Host: "relay.example", Password: conf.NewSecret(sinkPass)})
 			c := start(t, cfg)
 			text := "Subject: t\n\n.dot\n..\n\n.\nend"
 			for range 3 {
 				req := request("", 0)
-				req.Recipients = []string{"a@x.example", "nobody@x.example", `"b c"@x.example`}
+				req.Recipients = []session.Recipient{{Address: "a@x.example"}, {Address: "nobody@x.example"}, {Address: `"b c"@x.example`}}
 				req.Body = &content.Message{Header: "Delivered-To: d@y.example\n", File: strings.NewReader(text), Size: int64(len(text))}
 				if got := deliver(t, c, req); got != "done 2.0.0, failed 5.1.1, done 2.0.0" {
 					t.Errorf("results %s; log:\n%s", got, req.Log.(*journal).text())
@@ -161,7 +161,8 @@ func TestClientCertificate(t *testing.T) {
 	})
 	for _, with := range []bool{true, false} {
 		cfg := config(relay(s))
-		cfg.Roots, cfg.Transport = roots, conf.Transport{Implicit: true, Verify: true}
+		cfg.Roots = roots
+		smarthost(&cfg, conf.Transport{Implicit: true, Verify: true}, nil)
 		want := "later 4.4.2!"
 		if with {
 			cfg.Certificate, want = &mine.Certificates[0], "done 2.0.0"
@@ -199,14 +200,14 @@ func TestSecrets(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			cfg := config(tt.network)
 			cfg.Roots = roots
-			cfg.Auth = &conf.Auth{User: sinkUser, Host: "relay.example", Password: conf.NewSecret(tt.auth)}
-			cfg.Transport = conf.Transport{StartTLS: conf.TLSRequired, Verify: true}
+			smarthost(&cfg, conf.Transport{StartTLS: conf.TLSRequired, Verify: true}, &conf.Auth{User: sinkUser, Host: "relay.example", Password: conf.NewSecret(tt.auth)})
 			req := request("", 1)
 			r := results(t, start(t, cfg), req)[0]
 			if (r.Class.String() == "done") != (name == "right") {
 				t.Errorf("result %+v", r)
 			}
-			all := fmt.Sprintf("%+v %#v %s %+v %#v", r, r, req.Log.(*journal).text(), cfg.Auth, cfg)
+			rt, _ := cfg.Route("")
+			all := fmt.Sprintf("%+v %#v %s %+v %#v", r, r, req.Log.(*journal).text(), rt, cfg)
 			for _, leak := range []string{
 				sinkPass, tt.auth, base64.StdEncoding.EncodeToString([]byte(tt.auth)),
 				base64.StdEncoding.EncodeToString([]byte("\x00" + sinkUser + "\x00" + tt.auth)),

@@ -39,7 +39,7 @@ type lane struct {
 // A connection is a session and what decides how long it is kept.
 type connection struct {
 	session *session.Conn
-	peer    string
+	place   place
 	born    time.Time
 	sent    int
 	timer   *time.Timer // while it waits
@@ -88,8 +88,8 @@ func (p *pool) drop(l *lane) {
 }
 
 // adopt makes a connection of a session.
-func (l *lane) adopt(s *session.Conn, peer string) *connection {
-	return &connection{session: s, peer: peer, born: l.pool.now()}
+func (l *lane) adopt(s *session.Conn, p place) *connection {
+	return &connection{session: s, place: p, born: l.pool.now()}
 }
 
 // take returns the connection that has waited least, nil if there is none.

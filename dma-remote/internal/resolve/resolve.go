@@ -15,10 +15,12 @@ import (
 	"dma/common/outcome"
 )
 
+// MaxAddrs bounds the addresses to try (RULES E1).
+const MaxAddrs = 5
+
 // Limits of one look-up.
 const (
 	maxHosts = 20 // MX hosts (RULES E7)
-	maxAddrs = 5  // addresses to try (RULES E1)
 
 	maxTime = time.Minute // all questions together; resolv.conf has limits for each
 )
@@ -80,7 +82,7 @@ func (r *Resolver) Smarthost(ctx context.Context, name string) ([]Host, error) {
 	if len(addrs) == 0 {
 		return nil, later("DNS lookup failure: smarthost %s not found", name)
 	}
-	return hosts(name, 0, addrs[:min(maxAddrs, len(addrs))]), nil
+	return hosts(name, 0, addrs[:min(MaxAddrs, len(addrs))]), nil
 }
 
 // Domain finds the hosts that take mail for a domain, in the order to try them.
@@ -121,7 +123,7 @@ func (r *Resolver) byAddress(ctx context.Context, domain string) ([]Host, error)
 	if slices.ContainsFunc(addrs, own) {
 		return nil, loop(domain)
 	}
-	return hosts(domain, 0, addrs[:min(maxAddrs, len(addrs))]), nil
+	return hosts(domain, 0, addrs[:min(MaxAddrs, len(addrs))]), nil
 }
 
 // literal is RFC 5321 4.1.3.
@@ -160,7 +162,7 @@ func (r *Resolver) byMX(ctx context.Context, domain string, mxs []*net.MX) ([]Ho
 	for _, mx := range mxs[:min(maxHosts, len(mxs))] {
 		// After enough addresses the look-ups would only be for finding ourselves,
 		// and then among hosts that are no better than those.
-		if len(found) >= maxAddrs {
+		if len(found) >= MaxAddrs {
 			break
 		}
 		name := strings.TrimSuffix(mx.Host, ".")
@@ -184,7 +186,7 @@ func (r *Resolver) byMX(ctx context.Context, domain string, mxs []*net.MX) ([]Ho
 	}
 	switch {
 	case len(found) > 0:
-		return found[:min(maxAddrs, len(found))], nil
+		return found[:min(MaxAddrs, len(found))], nil
 	case trouble != nil:
 		return nil, trouble
 	}

@@ -14,6 +14,7 @@ import (
 	"dma/common/outcome"
 	"dma/dma-remote/internal/content"
 	"dma/dma-remote/internal/courier"
+	"dma/dma-remote/internal/session"
 	"dma/proto"
 )
 
@@ -21,9 +22,11 @@ import (
 // runner keeps well below; whoever does not is no runner of ours.
 const MaxRequests = 256
 
-// Deliverer delivers one message and reports on each recipient before it returns.
+// Deliverer delivers one message and reports on each recipient before it returns,
+// or tries a way without a message.
 type Deliverer interface {
 	Deliver(ctx context.Context, req *courier.Request)
+	Probe(ctx context.Context, sender, domain string, report func(*proto.Report)) int
 }
 
 // Server is one channel's.
@@ -34,12 +37,14 @@ type Server struct {
 	Log     func(id string) courier.Log // of one message
 }
 
-// A job is a request from its Send on.
+// A job is a request from its Send or Probe on.
 type job struct {
 	number uint32
+	cancel context.CancelFunc
+	probe  *proto.Probe // or
 	send   *proto.Send
 	file   *os.File
-	rcpts  []string
+	rcpts  []session.Recipient
 }
 
 // requests are the jobs under way. Run adds, each job's goroutine removes its own.
@@ -58,7 +63,7 @@ func (s *Server) Run(ctx context.Context) error {
 	cancel()
 	jobs.Wait()
 	for _, j := range rs.all {
-		j.file.Close() // Send without all its Rcpts
+		j.close() // Send without all its Rcpts
 	}
 	if errors.Is(err, io.EOF) {
 		return nil
@@ -68,26 +73,40 @@ func (s *Server) Run(ctx context.Context) error {
 
 func (s *Server) receive(ctx context.Context, rs *requests, jobs *sync.WaitGroup) error {
 	for {
-		p, err := s.Conn.Recv(0, proto.TypeSend, proto.TypeRcpt)
+		p, err := s.Conn.Recv(0, proto.TypeSend, proto.TypeRcpt, proto.TypeProbe, proto.TypeCancel)
 		if err != nil {
 			return err
 		}
-		var j *job
+		var j *job // that is complete
 		switch m := p.Message.(type) {
 		case *proto.Send:
 			err = rs.begin(&job{number: p.Request, send: m, file: p.File})
 		case *proto.Rcpt:
 			j, err = rs.recipient(p.Request, m)
+		case *proto.Probe:
+			j = &job{number: p.Request, probe: m}
+			err = rs.begin(j)
+		case *proto.Cancel:
+			rs.cancel(p.Request)
 		}
 		if err != nil {
 			return err
 		}
-		if j != nil && len(j.rcpts) == int(j.send.Recipients) {
+		if j != nil {
+			ctx := rs.start(ctx, j)
 			jobs.Go(func() {
-				s.deliver(ctx, j)
+				s.run(ctx, j)
 				rs.end(j)
 			})
 		}
+	}
+}
+
+func (s *Server) run(ctx context.Context, j *job) {
+	if j.probe != nil {
+		s.probe(ctx, j)
+	} else {
+		s.deliver(ctx, j)
 	}
 }
 
@@ -100,10 +119,10 @@ func (r *requests) begin(j *job) error {
 	defer r.mu.Unlock()
 	switch {
 	case r.all[j.number] != nil:
-		j.file.Close()
+		j.close()
 		return violation("request %d made twice", j.number)
 	case len(r.all) == MaxRequests:
-		j.file.Close()
+		j.close()
 		return violation("more than %d requests", MaxRequests)
 	}
 	r.all[j.number] = j
@@ -114,18 +133,65 @@ func (r *requests) recipient(number uint32, m *proto.Rcpt) (*job, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	j := r.all[number]
-	if j == nil || int(m.Index) != len(j.rcpts) || m.Index >= j.send.Recipients {
+	if j == nil || j.send == nil || int(m.Index) != len(j.rcpts) || m.Index >= j.send.Recipients {
 		return nil, violation("recipient %d of request %d is out of order", m.Index, number)
 	}
-	j.rcpts = append(j.rcpts, m.Address)
+	j.rcpts = append(j.rcpts, session.Recipient{Address: m.Address, Notify: m.Notify, Original: m.Original})
+	if len(j.rcpts) < int(j.send.Recipients) {
+		return nil, nil
+	}
 	return j, nil
 }
 
-func (r *requests) end(j *job) {
-	j.file.Close()
+// start gives j its context, which cancel ends.
+func (r *requests) start(ctx context.Context, j *job) context.Context {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	ctx, j.cancel = context.WithCancel(ctx)
+	return ctx
+}
+
+// cancel gives a request up. It may have come to its end already, and one that is
+// not complete yet has nothing to give up.
+func (r *requests) cancel(number uint32) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if j := r.all[number]; j != nil && j.cancel != nil {
+		j.cancel()
+	}
+}
+
+func (r *requests) end(j *job) {
+	j.close()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	j.cancel()
 	delete(r.all, j.number)
+}
+
+func (j *job) close() {
+	if j.file != nil {
+		j.file.Close()
+	}
+}
+
+// probe answers with what is found, step by step.
+func (s *Server) probe(ctx context.Context, j *job) {
+	count := uint32(0)
+	var failed error
+	send := func(m proto.Message) {
+		if err := s.Conn.Send(j.number, m, nil); err != nil {
+			failed = err // the channel is of no use, which receive finds out, too
+		}
+	}
+	s.Courier.Probe(ctx, j.probe.Sender, j.probe.Domain, func(m *proto.Report) {
+		count++
+		send(m)
+	})
+	send(&proto.End{Count: count})
+	if failed != nil && ctx.Err() == nil {
+		s.Log("").Problem("send report", failed)
+	}
 }
 
 // deliver has one message delivered. A descriptor that is not what it should be
@@ -133,7 +199,7 @@ func (r *requests) end(j *job) {
 func (s *Server) deliver(ctx context.Context, j *job) {
 	log := s.Log(j.send.ID)
 	answer := func(i int, r courier.Result) {
-		m := &proto.Result{Index: uint32(i), Scope: proto.ScopeTarget, Remote: outcome.Clean(r.Remote), Outcome: r.Outcome}
+		m := &proto.Result{Index: uint32(i), Scope: proto.ScopeTarget, Remote: outcome.Clean(r.Remote), Reports: r.Reports, Outcome: r.Outcome}
 		if r.Destination && r.Class == outcome.Later {
 			m.Scope = proto.ScopeDestination
 		}
@@ -153,6 +219,8 @@ func (s *Server) deliver(ctx context.Context, j *job) {
 		Domain:     j.send.Domain,
 		Sender:     j.send.Sender,
 		Recipients: j.rcpts,
+		Ret:        j.send.Ret,
+		EnvID:      j.send.EnvID,
 		Body:       &content.Message{Header: header(j.send.DeliveredTo), File: j.file, Size: j.send.Size},
 		Log:        log,
 		Report:     answer,

@@ -12,6 +12,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
+	"dma/common/dsn"
 	"dma/common/outcome"
 	"dma/dma-remote/internal/courier"
 	"dma/proto"
@@ -30,11 +33,15 @@ func (f *fake) Deliver(ctx context.Context, req *courier.Request) {
 	if err != nil {
 		text = []byte(err.Error())
 	}
+	var rcpts []string
+	for _, r := range req.Recipients {
+		rcpts = append(rcpts, strings.Trim(fmt.Sprintf("%s %s %s", r.Address, r.Notify, r.Original), " "))
+	}
 	f.mu.Lock()
-	f.seen = append(f.seen, fmt.Sprintf("%s|%s|%s|%s%s", req.Domain, req.Sender, strings.Join(req.Recipients, " "), req.Body.Header, text))
+	f.seen = append(f.seen, fmt.Sprintf("%s|%s%s%s|%s|%s%s", req.Domain, req.Sender, req.Ret, req.EnvID, strings.Join(rcpts, " "), req.Body.Header, text))
 	f.mu.Unlock()
 	for i, r := range req.Recipients {
-		switch r {
+		switch r.Address {
 		case "slow":
 			<-ctx.Done()
 			req.Report(i, courier.Result{Outcome: outcome.Defer("4.4.2", "aborted"), Destination: true})
@@ -43,9 +50,18 @@ func (f *fake) Deliver(ctx context.Context, req *courier.Request) {
 		case "bad":
 			req.Report(i, courier.Result{Outcome: outcome.Fail("5.1.1", "nobody"), Remote: "h [192.0.2.1]"})
 		default:
-			req.Report(i, courier.Result{Outcome: outcome.Success("ok"), Remote: "h [192.0.2.1]"})
+			req.Report(i, courier.Result{Outcome: outcome.Success("ok"), Reports: r.Notify != 0, Remote: "h [192.0.2.1]"})
 		}
 	}
+}
+
+func (f *fake) Probe(ctx context.Context, sender, domain string, report func(*proto.Report)) int {
+	if domain == "slow" {
+		<-ctx.Done()
+	}
+	report(&proto.Report{Level: proto.LevelOK, About: "route", Found: sender + " " + domain})
+	report(&proto.Report{Level: proto.LevelError, About: "TLS", Found: "none", Do: "something"})
+	return 69
 }
 
 type nolog struct{ courier.Log }
@@ -154,6 +170,76 @@ func TestServe(t *testing.T) {
 	}
 }
 
+// What RFC 3461 lets a submitter ask for comes through, both ways.
+func TestNotify(t *testing.T) {
+	d := &fake{}
+	r := start(t, d)
+	if err := r.conn.Send(1, &proto.Send{Sender: "s@x", Recipients: 2, ID: "1", Ret: dsn.RetFull, EnvID: "e 1"}, message(t, "")); err != nil {
+		t.Fatal(err)
+	}
+	for i, m := range []*proto.Rcpt{{Address: "good", Notify: dsn.Never, Original: "rfc822;o@x"}, {Index: 1, Address: "other"}} {
+		if err := r.conn.Send(1, m, nil); err != nil {
+			t.Fatal(i, err)
+		}
+	}
+	for i := range 2 {
+		p, err := r.conn.Recv(soon, proto.TypeResult)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m := p.Message.(*proto.Result); m.Reports != (i == 0) {
+			t.Errorf("result %+v", m)
+		}
+	}
+	if want := "|s@xFULLe 1|good NEVER rfc822;o@x other|"; len(d.seen) != 1 || d.seen[0] != want {
+		t.Errorf("delivered %q, want %q", d.seen, want)
+	}
+}
+
+func TestProbe(t *testing.T) {
+	r := start(t, &fake{})
+	f := message(t, "")
+	r.send(4, &proto.Send{}, f, "slow")
+	for number, domain := range map[uint32]string{1: "slow", 2: "d.example"} {
+		if err := r.conn.Send(number, &proto.Probe{Sender: "s@x", Domain: domain}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var got []string
+	for range 3 {
+		p, err := r.conn.Recv(soon, proto.TypeReport, proto.TypeEnd)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, fmt.Sprintf("%d %+v", p.Request, p.Message))
+	}
+	want := []string{"2 &{Level:ok About:route Found:s@x d.example Do:}", "2 &{Level:error About:TLS Found:none Do:something}", "2 &{Count:2}"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("answers (-want +got):\n%s", diff)
+	}
+}
+
+// A request that is given up is answered, and holds up nobody else.
+func TestCancel(t *testing.T) {
+	r := start(t, &fake{})
+	f := message(t, "")
+	r.send(1, &proto.Send{}, f, "slow")
+	r.send(2, &proto.Send{}, f, "slow")
+	r.send(3, &proto.Send{Recipients: 2}, f, "slow")
+	for _, number := range []uint32{7, 3, 2, 2} { // 7 is over, or never was; 3 is not complete
+		if err := r.conn.Send(number, &proto.Cancel{}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := r.results(1); got != `2.0 later 4.4.2 scope 2 ""` {
+		t.Error(got)
+	}
+	r.conn.Close()
+	if err := r.ended(); err != nil {
+		t.Errorf("Run: %v", err)
+	}
+}
+
 // Requests may be told in any mixture, and one that takes long holds up no other.
 func TestManyRequests(t *testing.T) {
 	r := start(t, &fake{})
@@ -227,6 +313,14 @@ func TestViolations(t *testing.T) {
 		{"request twice", func(r *runner, f *os.File) {
 			r.send(1, &proto.Send{}, f, "slow")
 			r.send(1, &proto.Send{Recipients: 1}, f)
+		}},
+		{"RCPT for a probe", func(r *runner, _ *os.File) {
+			_ = r.conn.Send(1, &proto.Probe{Domain: "slow"}, nil)
+			_ = r.conn.Send(1, rcpt(0), nil)
+		}},
+		{"probe with the number of a request", func(r *runner, f *os.File) {
+			r.send(1, &proto.Send{}, f, "slow")
+			_ = r.conn.Send(1, &proto.Probe{}, nil)
 		}},
 		{"another type", func(r *runner, _ *os.File) { _ = r.conn.Send(1, &proto.Wake{}, nil) }},
 		{"too many requests", func(r *runner, f *os.File) {

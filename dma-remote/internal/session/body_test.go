@@ -126,7 +126,7 @@ func TestSecretsInReplies(t *testing.T) {
 	})
 	cfg := testConfig()
 	cfg.Auth = secret(authUser, password)
-	cfg.Transport.Insecure = true
+	cfg.Insecure = true
 	c, v := open(t, s, cfg)
 	if v != nil {
 		t.Fatal(v)

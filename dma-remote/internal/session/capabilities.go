@@ -12,6 +12,7 @@ type capabilities struct {
 	pipelining bool
 	eightBit   bool     // 8BITMIME
 	utf8       bool     // SMTPUTF8
+	dsn        bool     // DSN
 	size       bool     // SIZE is offered
 	maxSize    int64    // its value, 0 for no limit
 	auth       []string // mechanisms, as they came
@@ -39,6 +40,8 @@ func parseCapabilities(lines []string) capabilities {
 			c.eightBit = true
 		case "SMTPUTF8":
 			c.utf8 = true
+		case "DSN":
+			c.dsn = true
 		case "SIZE":
 			c.size = true
 			if len(words) > 1 {

@@ -73,7 +73,7 @@ func mail(recipients int) *Mail {
 	m := &Mail{Sender: "s@x.example", Body: body("Subject: t\n\nhi\n")}
 	m.Facts, _ = m.Body.Inspect()
 	for i := range recipients {
-		m.Recipients = append(m.Recipients, fmt.Sprintf("r%d@x.example", i))
+		m.Recipients = append(m.Recipients, Recipient{Address: fmt.Sprintf("r%d@x.example", i)})
 	}
 	return m
 }

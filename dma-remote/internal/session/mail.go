@@ -5,6 +5,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"dma/common/dsn"
 	"dma/common/mailaddr"
 	"dma/common/outcome"
 	"dma/dma-remote/internal/content"
@@ -17,9 +18,18 @@ const maxBatch = 1000
 // Mail is one message with its envelope.
 type Mail struct {
 	Sender     string // empty for the null sender
-	Recipients []string
+	Recipients []Recipient
+	Ret        dsn.Ret // see proto.Send
+	EnvID      string
 	Body       *content.Message
 	Facts      content.Facts // of Body
+}
+
+// Recipient is one recipient of a Mail.
+type Recipient struct {
+	Address  string
+	Notify   dsn.Notify // see proto.Rcpt
+	Original string
 }
 
 // Send sends m to those of its recipients that pending has the indexes of, in as
@@ -62,7 +72,7 @@ func (c *Conn) screen(m *Mail, pending []int, report func(int, *Verdict)) []int 
 	for _, i := range pending {
 		v := all
 		if v == nil {
-			v = c.screenPath(m.Recipients[i], "5.1.3", "recipient")
+			v = c.screenPath(m.Recipients[i].Address, "5.1.3", "recipient")
 		}
 		if v != nil {
 			report(i, v)

@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"dma/common/conf"
 	"dma/dma-remote/internal/smtptest"
+	"dma/dma-remote/internal/tlspolicy"
 )
 
 type peer = smtptest.Peer
@@ -103,11 +103,11 @@ func TestOpen(t *testing.T) {
 }
 
 func required(c *Config) {
-	c.Transport.StartTLS, c.TLS = conf.TLSRequired, &tls.Config{ServerName: "test.example"}
+	c.Policy.Level, c.TLS = tlspolicy.Encrypt, &tls.Config{ServerName: "test.example"}
 }
 
 func may(c *Config) {
-	c.Transport.StartTLS, c.TLS = conf.TLSMay, &tls.Config{ServerName: "test.example"}
+	c.Policy.Level, c.TLS = tlspolicy.May, &tls.Config{ServerName: "test.example"}
 }
 
 func drip(p *peer) {

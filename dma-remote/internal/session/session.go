@@ -23,16 +23,28 @@ import (
 
 	"dma/common/conf"
 	"dma/dma-remote/internal/auth"
+	"dma/dma-remote/internal/tlspolicy"
 )
 
 // Config is what Open needs to know beside the connection.
 type Config struct {
-	Helo      string         // our name
-	Transport conf.Transport // how the connection is to be secured
-	TLS       *tls.Config    // complete, with the name to verify
-	Auth      *conf.Auth     // nil: mail goes unauthenticated
-	Limits    Limits
+	Helo     string                  // our name
+	Policy   tlspolicy.Policy        // how the connection is to be secured
+	TLS      *tls.Config             // that of Policy
+	Auth     *conf.Auth              // nil: mail goes unauthenticated
+	Port     int                     // of the server, for mechanisms that repeat it
+	Insecure bool                    // PLAIN and the like may be used without TLS
+	Observe  func(what, text string) // told what is found out, in clean text; may be nil
+	Limits   Limits
 }
+
+// What Config.Observe is told of.
+const (
+	Greeting   = "greeting"
+	Extensions = "extensions"
+	TLS        = "TLS"
+	Login      = "login"
+)
 
 type state int
 
@@ -47,13 +59,14 @@ const (
 
 // Conn is a connection to a server. One goroutine at a time may use it.
 type Conn struct {
-	cfg    Config
-	raw    net.Conn // what was given to Open; closing it ends everything
-	conn   net.Conn // raw, or TLS over it
-	r      *bufio.Reader
-	peer   string            // "name [address]"
-	end    time.Time         // of the session at the latest
-	redact *strings.Replacer // takes secrets out of foreign text
+	cfg         Config
+	raw         net.Conn // what was given to Open; closing it ends everything
+	conn        net.Conn // raw, or TLS over it
+	r           *bufio.Reader
+	peer        string            // "name [address]"
+	end         time.Time         // of the session at the latest
+	credentials *auth.Credentials // nil: mail goes unauthenticated
+	redact      *strings.Replacer // takes secrets out of foreign text
 
 	state  state
 	secure bool // TLS is on
@@ -70,12 +83,13 @@ func Peer(server string, addr netip.Addr) string { return fmt.Sprintf("%s [%s]",
 func Open(ctx context.Context, nc net.Conn, peer string, cfg Config) (*Conn, error) {
 	c := &Conn{cfg: cfg, raw: nc, conn: nc, r: newReader(nc), peer: peer, end: time.Now().Add(cfg.Limits.Session)}
 	c.redact = strings.NewReplacer()
-	if cfg.Auth != nil {
-		c.redact = auth.Redactor(*cfg.Auth)
+	if v := c.readPassword(); v != nil {
+		c.hangUp(v)
+		return nil, v
 	}
 	defer c.watch(ctx)()
-	if cfg.Transport.Implicit {
-		if v := c.handshake(stageConnect); v != nil {
+	if cfg.Policy.Implicit {
+		if v := c.handshake(StageConnect); v != nil {
 			c.hangUp(v)
 			return nil, v
 		}
@@ -103,14 +117,17 @@ func (c *Conn) step() (state, *Verdict) {
 	case stateLogin:
 		return c.login()
 	default:
-		return stateClosed, c.lost(stageConnect, net.ErrClosed)
+		return stateClosed, c.lost(StageConnect, net.ErrClosed)
 	}
 }
 
 func (c *Conn) greeting() (state, *Verdict) {
-	r, v := c.read(stageConnect, c.cfg.Limits.Greeting)
+	r, v := c.read(StageConnect, c.cfg.Limits.Greeting)
 	if v == nil && r.code != 220 {
-		v = c.refusal(stageConnect, r)
+		v = c.refusal(StageConnect, r)
+	}
+	if v == nil {
+		c.observe(Greeting, r.text())
 	}
 	return stateHello, v
 }
@@ -124,6 +141,7 @@ func (c *Conn) hello() (state, *Verdict) {
 		return stateClosed, v
 	case r.class() == 2:
 		c.caps = parseCapabilities(r.lines)
+		c.observe(Extensions, strings.Join(r.lines[1:], ", "))
 	case r.class() == 5 && c.cfg.Auth == nil && !c.needTLS():
 		// RFC 5321 3.2: a server that does not know EHLO. It cannot do what
 		// EHLO would have offered.
@@ -139,14 +157,14 @@ func (c *Conn) hello() (state, *Verdict) {
 	switch {
 	case c.needTLS() && !c.caps.startTLS:
 		return stateClosed, c.trouble(stageEHLO, "4.7.4", "server offers no STARTTLS, which this host requires")
-	case !c.secure && c.cfg.Transport.StartTLS != conf.TLSNone && c.caps.startTLS:
+	case !c.secure && c.cfg.Policy.Level != tlspolicy.None && c.caps.startTLS:
 		return stateStartTLS, nil
 	}
 	return c.afterTLS(), nil
 }
 
 func (c *Conn) needTLS() bool {
-	return !c.secure && c.cfg.Transport.StartTLS == conf.TLSRequired && !c.cfg.Transport.Implicit
+	return !c.secure && c.cfg.Policy.Level > tlspolicy.May
 }
 
 func (c *Conn) afterTLS() state {
@@ -185,7 +203,14 @@ func (c *Conn) handshake(stage string) *Verdict {
 		return v
 	}
 	c.conn, c.r, c.secure = t, newReader(t), true
+	c.observe(TLS, c.cfg.Policy.Describe(t.ConnectionState()))
 	return nil
+}
+
+func (c *Conn) observe(what, text string) {
+	if c.cfg.Observe != nil {
+		c.cfg.Observe(what, c.clean(text))
+	}
 }
 
 // cmd sends a command and receives its reply.
@@ -263,6 +288,15 @@ func (c *Conn) Quit() {
 func (c *Conn) Ready() bool {
 	return c.state == stateReady && !c.closed.Load() && c.r.Buffered() == 0
 }
+
+// Mechanisms are those of authentication that the server offers.
+func (c *Conn) Mechanisms() []string { return strings.Fields(c.clean(strings.Join(c.caps.auth, " "))) }
+
+// Secure reports whether TLS is on.
+func (c *Conn) Secure() bool { return c.secure }
+
+// OffersTLS reports whether the server would speak TLS.
+func (c *Conn) OffersTLS() bool { return c.caps.startTLS }
 
 // hangUp closes the connection because of v, with QUIT if the server listens.
 func (c *Conn) hangUp(v *Verdict) {

@@ -1,8 +1,13 @@
 package session
 
 import (
+	"crypto/hmac"
+	"crypto/pbkdf2"
+	"crypto/sha256"
 	"crypto/tls"
 	"encoding/base64"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -10,6 +15,7 @@ import (
 
 	"dma/common/conf"
 	"dma/dma-remote/internal/smtptest"
+	"dma/dma-remote/internal/tlspolicy"
 )
 
 func TestTLS(t *testing.T) {
@@ -26,27 +32,27 @@ func TestTLS(t *testing.T) {
 		}
 	}
 	tests := []struct {
-		name      string
-		transport conf.Transport
-		script    smtptest.Script
-		want      string
-		badTLS    bool
+		name   string
+		policy tlspolicy.Policy
+		script smtptest.Script
+		want   string
+		badTLS bool
 	}{
-		{"STARTTLS", conf.Transport{StartTLS: conf.TLSRequired}, starttls(server, "SIZE 5"), "", false},
-		{"STARTTLS where it is offered", conf.Transport{StartTLS: conf.TLSMay}, starttls(server, "SIZE 5"), "", false},
-		{"STARTTLS offered inside again", conf.Transport{StartTLS: conf.TLSMay}, starttls(server, "STARTTLS", "SIZE 5"), "", false},
-		{"wrong certificate", conf.Transport{StartTLS: conf.TLSRequired}, starttls(other), "later 4.7.5!", true},
-		{"implicit", conf.Transport{Implicit: true}, func(p *peer) { p.TLS(server); p.Hello("SIZE 5"); p.Quit() }, "", false},
-		{"implicit outranks STARTTLS", conf.Transport{Implicit: true, StartTLS: conf.TLSRequired}, func(p *peer) { p.TLS(server); p.Hello("STARTTLS", "SIZE 5"); p.Quit() }, "", false},
-		{"implicit with wrong certificate", conf.Transport{Implicit: true}, func(p *peer) { p.TLS(other); p.Hello() }, "later 4.7.5!", true},
-		{"implicit with a server that waits for STARTTLS", conf.Transport{Implicit: true}, func(p *peer) { p.Say("220 hi"); p.Wait() }, "later 4.7.5!", true},
-		{"closed after the handshake", conf.Transport{StartTLS: conf.TLSMay}, func(p *peer) {
+		{"STARTTLS", tlspolicy.Policy{Level: tlspolicy.Encrypt}, starttls(server, "SIZE 5"), "", false},
+		{"STARTTLS where it is offered", tlspolicy.Policy{Level: tlspolicy.May}, starttls(server, "SIZE 5"), "", false},
+		{"STARTTLS offered inside again", tlspolicy.Policy{Level: tlspolicy.May}, starttls(server, "STARTTLS", "SIZE 5"), "", false},
+		{"wrong certificate", tlspolicy.Policy{Level: tlspolicy.Encrypt}, starttls(other), "later 4.7.5!", true},
+		{"implicit", tlspolicy.Policy{Level: tlspolicy.Encrypt, Implicit: true}, func(p *peer) { p.TLS(server); p.Hello("SIZE 5"); p.Quit() }, "", false},
+		{"implicit outranks STARTTLS", tlspolicy.Policy{Level: tlspolicy.Verify, Implicit: true}, func(p *peer) { p.TLS(server); p.Hello("STARTTLS", "SIZE 5"); p.Quit() }, "", false},
+		{"implicit with wrong certificate", tlspolicy.Policy{Level: tlspolicy.Encrypt, Implicit: true}, func(p *peer) { p.TLS(other); p.Hello() }, "later 4.7.5!", true},
+		{"implicit with a server that waits for STARTTLS", tlspolicy.Policy{Level: tlspolicy.Encrypt, Implicit: true}, func(p *peer) { p.Say("220 hi"); p.Wait() }, "later 4.7.5!", true},
+		{"closed after the handshake", tlspolicy.Policy{Level: tlspolicy.May}, func(p *peer) {
 			p.Hello("STARTTLS")
 			p.Answer("STARTTLS", "220 go")
 			p.TLS(server)
 			p.Expect("EHLO")
 		}, "later 4.4.2!", false},
-		{"EHLO refused after the handshake", conf.Transport{StartTLS: conf.TLSRequired}, func(p *peer) {
+		{"EHLO refused after the handshake", tlspolicy.Policy{Level: tlspolicy.Encrypt}, func(p *peer) {
 			p.Hello("STARTTLS", "SIZE 7")
 			p.Answer("STARTTLS", "220 go")
 			p.TLS(server)
@@ -61,7 +67,7 @@ func TestTLS(t *testing.T) {
 			within(t, soon)
 			s := smtptest.Start(t, tt.script)
 			cfg := testConfig()
-			cfg.Transport, cfg.TLS = tt.transport, client
+			cfg.Policy, cfg.TLS = tt.policy, client
 			c, v := open(t, s, cfg)
 			if v != nil {
 				if summary(v) != tt.want || v.BadTLS != tt.badTLS {
@@ -172,6 +178,22 @@ func TestAuth(t *testing.T) {
 			p.Say("501 ok")
 			p.Quit()
 		}, "later 4.7.0!", "unexpected challenge"},
+		{"SCRAM", "AUTH PLAIN SCRAM-SHA-256", func(p *peer) { serveScram(p, authUser, password, nil) }, "", ""},
+		{"SCRAM with a server that does not know the password", "AUTH SCRAM-SHA-256", func(p *peer) {
+			serveScram(p, authUser, "another", nil)
+			p.Quit()
+		}, "later 4.7.0!", "does not know the password"},
+		{"SCRAM cut short", "AUTH SCRAM-SHA-256", func(p *peer) { p.Answer("AUTH", "235 fine") }, "later 4.7.0!", "without showing"},
+		{"SCRAM refused", "AUTH SCRAM-SHA-256 PLAIN", func(p *peer) {
+			p.Answer("AUTH SCRAM-SHA-256", "334 "+b64("e=unknown-user"))
+			p.Answer("*", "501 ok")
+			p.Quit()
+		}, "later 4.7.0!", "server refuses: unknown-user"},
+		{"channel binding refused", "AUTH SCRAM-SHA-256 PLAIN", func(p *peer) {
+			p.Answer("AUTH SCRAM-SHA-256", "334 "+b64("e=channel-binding-not-supported"))
+			p.Answer("*", "501 ok")
+			serveAuth(p, sasl.NewPlainServer(checkPlain))
+		}, "", ""},
 		{"nothing offered", "SIZE 1", func(p *peer) { p.Wait() }, "later 4.7.0!", "offers no authentication"},
 		{"nothing known offered", "AUTH GSSAPI XOAUTH2", func(p *peer) { p.Wait() }, "later 4.7.0!", "GSSAPI XOAUTH2"},
 		{"echo", "AUTH PLAIN", func(p *peer) { echo(p); p.Quit() }, "later 4.7.8!", "you said [redacted] or [redacted]"},
@@ -187,7 +209,7 @@ func TestAuth(t *testing.T) {
 			within(t, soon)
 			cfg := testConfig()
 			cfg.Auth = secret(authUser, password)
-			cfg.Transport.Insecure = true
+			cfg.Insecure = true
 			s := smtptest.Start(t, func(p *peer) {
 				p.Hello(tt.offer)
 				tt.script(p)
@@ -211,6 +233,137 @@ func TestAuth(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// serveScram is the server's side of SCRAM-SHA-256, and -PLUS if there is a binding.
+func serveScram(p *peer, user, password string, binding []byte) {
+	dec := func(s string) string { b, _ := base64.StdEncoding.DecodeString(s); return string(b) }
+	enc := func(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
+	mac := func(key []byte, text string) []byte {
+		m := hmac.New(sha256.New, key)
+		m.Write([]byte(text))
+		return m.Sum(nil)
+	}
+	words := strings.Fields(p.Expect("AUTH SCRAM-SHA-256"))
+	message := dec(words[2])
+	parts := strings.SplitN(message, ",", 3)
+	nonce := parts[2][strings.Index(parts[2], "r=")+2:] + "server"
+	first := "r=" + nonce + ",s=" + enc("salt") + ",i=4096"
+	p.Say("334 " + enc(first))
+	answer := dec(p.Read())
+	without, proof, _ := strings.Cut(answer, ",p=")
+	channel := parts[0] + ",,"
+	if strings.HasSuffix(words[1], "-PLUS") {
+		channel += string(binding)
+	}
+	key, _ := pbkdf2.Key(sha256.New, password, []byte("salt"), 4096, sha256.Size)
+	all := parts[2] + "," + first + "," + without
+	clientKey := mac(key, "Client Key")
+	stored := sha256.Sum256(clientKey)
+	want := mac(stored[:], all)
+	for i := range want {
+		want[i] ^= clientKey[i]
+	}
+	good := without == "c="+enc(channel)+",r="+nonce && proof == enc(string(want)) && parts[2][:strings.Index(parts[2], ",")] == "n="+user
+	p.Say("334 " + enc("v="+enc(string(mac(mac(key, "Server Key"), all)))))
+	switch line := p.Read(); {
+	case line == "*":
+		p.Say("501 cancelled")
+	case line == "" && good:
+		p.Say("235 2.7.0 yes")
+	default:
+		p.Say("535 5.7.8 no")
+	}
+}
+
+// SCRAM-SHA-256-PLUS is bound to the TLS connection, RFC 9266.
+func TestChannelBinding(t *testing.T) {
+	server, roots := smtptest.Certificate(t, "test.example")
+	for _, tt := range []struct {
+		name    string
+		version uint16
+		wrong   bool // somebody between has another TLS connection to us
+		offer   string
+		want    string
+	}{
+		{"TLS 1.3", tls.VersionTLS13, false, "AUTH SCRAM-SHA-256 SCRAM-SHA-256-PLUS", ""},
+		{"TLS 1.3 and somebody between", tls.VersionTLS13, true, "AUTH SCRAM-SHA-256 SCRAM-SHA-256-PLUS", "later 4.7.8!"},
+		{"TLS 1.2", tls.VersionTLS12, false, "AUTH SCRAM-SHA-256 SCRAM-SHA-256-PLUS", ""},
+		{"not offered", tls.VersionTLS13, false, "AUTH SCRAM-SHA-256", ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			within(t, soon)
+			config := server.Clone()
+			config.MaxVersion = tt.version
+			s := smtptest.Start(t, func(p *peer) {
+				p.TLS(config)
+				p.Hello(tt.offer)
+				var binding []byte
+				if cs := p.Conn.(*tls.Conn).ConnectionState(); tt.version == tls.VersionTLS13 && !tt.wrong {
+					binding, _ = cs.ExportKeyingMaterial("EXPORTER-Channel-Binding", nil, 32)
+				}
+				serveScram(p, authUser, password, binding)
+				p.Quit()
+			})
+			cfg := testConfig()
+			cfg.Auth = secret(authUser, password)
+			cfg.Policy, cfg.TLS = tlspolicy.Policy{Level: tlspolicy.Verify, Implicit: true}, &tls.Config{ServerName: "test.example", RootCAs: roots}
+			c, v := open(t, s, cfg)
+			got := ""
+			if v != nil {
+				got = summary(v)
+			} else {
+				c.Quit()
+			}
+			if got != tt.want {
+				t.Errorf("%s, want %s: %v", got, tt.want, v)
+			}
+		})
+	}
+}
+
+// A token that was refused is read again from its file, which somebody may have
+// renewed by now. One too long for the command follows it.
+func TestToken(t *testing.T) {
+	b64 := func(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
+	old, renewed := strings.Repeat("o", 1000), strings.Repeat("n", 1000)
+	initial := func(token string) string { return b64("user=tim\x01auth=Bearer " + token + "\x01\x01") }
+	for _, renew := range []bool{true, false} {
+		path := filepath.Join(t.TempDir(), "token")
+		write := func(text string) {
+			if err := os.WriteFile(path, []byte(text+"\n"), 0o600); err != nil {
+				t.Error(err)
+			}
+		}
+		write(old)
+		s := smtptest.Start(t, func(p *peer) {
+			p.Hello("AUTH PLAIN XOAUTH2")
+			p.Answer("AUTH XOAUTH2", "334 ")
+			p.Answer(initial(old), "334 "+b64(`{"status":"401"}`))
+			if renew {
+				write(renewed)
+			}
+			p.Answer("", "535 5.7.8 "+old+" is stale")
+			if renew {
+				p.Answer("AUTH XOAUTH2", "334 ")
+				p.Answer(initial(renewed), "235 "+old)
+			}
+			p.Quit()
+		})
+		cfg := testConfig()
+		cfg.Auth, cfg.Insecure = &conf.Auth{User: "tim", File: path}, true
+		c, v := open(t, s, cfg)
+		switch {
+		case renew && v != nil, !renew && (v == nil || summary(v) != "later 4.7.8!" || !strings.Contains(v.Text, "[redacted] is stale")):
+			t.Errorf("renewed %v: %v", renew, v)
+		case renew && (c.clean(old) != "[redacted]" || c.clean(renewed) != "[redacted]"):
+			t.Error("a token is not redacted")
+		}
+		if c != nil {
+			c.Quit()
+		}
+		s.Finish()
 	}
 }
 

@@ -8,9 +8,11 @@ import (
 	"net"
 	"slices"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
+	"dma/common/dsn"
 	"dma/common/mailaddr"
 	"dma/common/outcome"
 	"dma/dma-remote/internal/content"
@@ -263,6 +265,7 @@ func (t *transaction) judge(r reply, early bool, rerr, werr error) *Verdict {
 	if e := r.enhanced(); e != "" {
 		v.Code = e
 	}
+	v.Reports = c.caps.dsn
 	return v
 }
 
@@ -275,13 +278,36 @@ func (t *transaction) mailLine() string {
 	if c.caps.eightBit && m.Facts.EightBit {
 		line += " BODY=8BITMIME"
 	}
-	if !isASCII(m.Sender) || slices.ContainsFunc(t.batch, func(i int) bool { return !isASCII(m.Recipients[i]) }) {
+	if !isASCII(m.Sender) || slices.ContainsFunc(t.batch, func(i int) bool { return !isASCII(m.Recipients[i].Address) }) {
 		line += " SMTPUTF8"
+	}
+	if c.caps.dsn && m.Ret != dsn.RetDefault {
+		line += " RET=" + m.Ret.String()
+	}
+	if c.caps.dsn && m.EnvID != "" {
+		line += " ENVID=" + dsn.EncodeXText(m.EnvID)
 	}
 	return line
 }
 
-func (t *transaction) rcptLine(i int) string { return "RCPT TO:" + path(t.m.Recipients[i]) }
+// rcptLine passes on what the submitter has asked for and adds nothing of its own
+// (RFC 3461 5.2.1).
+func (t *transaction) rcptLine(i int) string {
+	r := &t.m.Recipients[i]
+	line := "RCPT TO:" + path(r.Address)
+	if t.c.caps.dsn && r.Notify != 0 {
+		line += " NOTIFY=" + r.Notify.String()
+	}
+	if kind, address, ok := strings.Cut(r.Original, ";"); t.c.caps.dsn && ok && isAtom(kind) {
+		line += " ORCPT=" + kind + ";" + dsn.EncodeXText(address)
+	}
+	return line
+}
+
+// isAtom keeps what the runner says from being more than one parameter.
+func isAtom(s string) bool {
+	return s != "" && strings.Trim(s, "-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz") == ""
+}
 
 // path is an address that passed Conn.screen, as it goes into a command: parsed
 // anew, so that what is sent is what was checked.

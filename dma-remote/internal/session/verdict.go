@@ -15,11 +15,11 @@ import (
 
 // Stages, in the words that dma's log has for them.
 const (
-	stageConnect  = "connect"
+	StageConnect  = "connect"
 	stageEHLO     = "EHLO"
 	stageHELO     = "HELO"
 	stageSTARTTLS = "STARTTLS"
-	stageAUTH     = "AUTH"
+	StageAuth     = "AUTH"
 	stageRSET     = "RSET"
 	stageMAIL     = "MAIL FROM"
 	stageRCPT     = "RCPT TO"
@@ -35,6 +35,7 @@ type Verdict struct {
 	Reason  string // the reply, or what happened instead of one
 	Trouble bool   // with the destination, not with this message or recipient (RULES E3)
 	BadTLS  bool   // the handshake failed; the server may still do without (RULES E8)
+	Reports bool   // the server has taken over the duty of reporting (RFC 3461 5.2.1)
 	reply   bool   // the server gave a reply, and waits for the next command
 }
 
@@ -128,7 +129,7 @@ func statusCode(stage string, r reply, class byte) string {
 		detail = "3.4"
 	case stage == stageRCPT && (r.code == 550 || r.code == 551 || r.code == 553):
 		detail = "1." + strconv.Itoa(map[int]int{550: 1, 551: 6, 553: 3}[r.code])
-	case stage == stageConnect:
+	case stage == StageConnect:
 		detail = "3.2"
 	case stage == stageSTARTTLS:
 		detail = "7.5"
@@ -140,7 +141,7 @@ func statusCode(stage string, r reply, class byte) string {
 func Unreachable(peer string, err error) *Verdict {
 	reason := outcome.Clean(cause(err))
 	return &Verdict{
-		Outcome: outcome.Defer("4.4.1", "%s failed after %s: %s", peer, stageConnect, reason), // RFC 3463: no answer from host
-		Stage:   stageConnect, Reason: reason, Trouble: true,
+		Outcome: outcome.Defer("4.4.1", "%s failed after %s: %s", peer, StageConnect, reason), // RFC 3463: no answer from host
+		Stage:   StageConnect, Reason: reason, Trouble: true,
 	}
 }

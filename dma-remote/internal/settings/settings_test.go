@@ -3,9 +3,9 @@ package settings
 import (
 	"crypto/x509"
 	"encoding/pem"
-	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +13,7 @@ import (
 	"dma/common/conf"
 	"dma/dma-remote/internal/content"
 	"dma/dma-remote/internal/courier"
+	"dma/dma-remote/internal/session"
 	"dma/dma-remote/internal/smtptest"
 )
 
@@ -39,17 +40,27 @@ func TestLoad(t *testing.T) {
 		want             string // of the configuration
 		broken, warning  string
 	}{
-		{name: "empty", want: ":25 auth= verify=false"},
-		{name: "smarthost", conf: "SMARTHOST relay.example\nPORT 587\n", want: "relay.example:587 auth= verify=true"},
-		{name: "credentials", conf: "SMARTHOST relay.example\nAUTHPATH $D/auth.conf\n", auth: credentials, mode: 0o640, want: "relay.example:25 auth=u verify=true"},
-		{name: "credentials for another host", conf: "SMARTHOST other.example\nAUTHPATH $D/auth.conf\n", auth: credentials, mode: 0o640, want: "other.example:25 auth= verify=false", warning: "no line for the smarthost other.example"},
+		{name: "empty", want: "none"},
+		{name: "smarthost", conf: "SMARTHOST relay.example\nPORT 587\n", want: "relay.example:587 verify"},
+		{name: "credentials", conf: "SMARTHOST relay.example\nAUTHPATH $D/auth.conf\n", auth: credentials, mode: 0o640, want: "relay.example:25 u verify"},
+		{name: "credentials for another host", conf: "SMARTHOST other.example\nAUTHPATH $D/auth.conf\n", auth: credentials, mode: 0o640, want: "other.example:25", warning: "no line for other.example"},
 		{name: "credentials that all may read", conf: "SMARTHOST relay.example\nAUTHPATH $D/auth.conf\n", auth: credentials, mode: 0o644, broken: "others have access"},
 		{name: "credentials missing", conf: "SMARTHOST relay.example\nAUTHPATH $D/gone.conf\n", broken: "no such file"},
-		{name: "credentials without use", conf: "AUTHPATH $D/gone.conf\n", want: ":25 auth= verify=false"},
-		{name: "malformed credentials", conf: "SMARTHOST relay.example\nAUTHPATH $D/auth.conf\n", auth: "hunter2\n" + credentials, mode: 0o600, want: "relay.example:25 auth=u verify=true", warning: "auth.conf:1:"},
-		{name: "certificate", conf: "SMARTHOST relay.example\nCERTFILE $D/cert.pem\n", want: "relay.example:25 auth= verify=false certificate"},
+		{name: "credentials without use", conf: "AUTHPATH $D/gone.conf\n", want: "none"},
+		{name: "malformed credentials", conf: "SMARTHOST relay.example\nAUTHPATH $D/auth.conf\n", auth: "hunter2\n" + credentials, mode: 0o600, want: "relay.example:25 u verify", warning: "auth.conf:1:"},
+		{name: "certificate", conf: "SMARTHOST relay.example\nCERTFILE $D/cert.pem\n", want: "relay.example:25 certificate"},
 		{name: "certificate missing", conf: "SMARTHOST relay.example\nCERTFILE $D/gone.pem\n", broken: "CERTFILE"},
 		{name: "certificate that is none", conf: "SMARTHOST relay.example\nCERTFILE $D/dma.conf\n", broken: "CERTFILE"},
+		{name: "several hosts", conf: "SMARTHOST relay.example:465 [2001:db8::1]\nAUTHPATH $D/auth.conf\n", auth: credentials, mode: 0o600, want: "relay.example:465 u verify implicit, [2001:db8::1]:25", warning: "no line for 2001:db8::1"},
+		{name: "sender", conf: "SENDERMAP @x.example relay.example:587\n", want: "relay.example:587 verify"},
+		{name: "other sender", conf: "SENDERMAP @y.example relay.example:587\n", want: "none"},
+		{name: "sender and user", conf: "SMARTHOST a.example\nSENDERMAP s@x.example relay.example v\nAUTHPATH $D/auth.conf\n", auth: credentials + "v|relay.example:swordfish\n", mode: 0o600, want: "relay.example:25 v verify", warning: "no line for a.example"},
+		{name: "sender and user without password", conf: "SENDERMAP s@x.example relay.example v\nAUTHPATH $D/auth.conf\n", auth: credentials, mode: 0o600, warning: "no line for the user", want: "broken: $D/auth.conf has no line for v at relay.example, which SENDERMAP s@x.example names"},
+		{name: "LMTP", conf: "LMTP /run/lmtp\nAUTHPATH $D/auth.conf\n", auth: credentials, mode: 0o600, warning: "is not used", want: "/run/lmtp LMTP"},
+		{name: "wrong line", conf: "SMARTHOST relay.example:x\n", broken: "dma.conf:1"},
+		{name: "CA file", conf: "SMARTHOST relay.example\nCAFILE $D/cert.pem\n", want: "relay.example:25 roots"},
+		{name: "CA file missing", conf: "SMARTHOST relay.example\nCAFILE $D/gone.pem\n", broken: "CAFILE"},
+		{name: "CA file without certificate", conf: "SMARTHOST relay.example\nCAFILE $D/dma.conf\n", broken: "no certificate in"},
 		{name: "too large", conf: strings.Repeat("#\n", 1<<20), broken: "larger"},
 	}
 	for _, tt := range tests {
@@ -61,7 +72,7 @@ func TestLoad(t *testing.T) {
 			}
 			writeCertificate(t, dir+"/cert.pem")
 			var log warnings
-			cfg, _ := Load(dir+"/dma.conf", courier.Config{}, &log)
+			cfg, _ := Load(dir+"/dma.conf", courier.Config{}, &log, Options{})
 			if text := strings.Join(log, "\n"); !strings.Contains(text, tt.warning) || tt.warning == "" && text != "" || strings.Contains(text, "hunter2") {
 				t.Errorf("warnings %q, want %q", text, tt.warning)
 			}
@@ -71,18 +82,90 @@ func TestLoad(t *testing.T) {
 				}
 				return
 			}
-			auth := conf.Auth{}
-			if cfg.Auth != nil {
-				auth = *cfg.Auth
-			}
-			got := fmt.Sprintf("%s:%d auth=%s verify=%v", cfg.Smarthost, cfg.Port, auth.User, cfg.Transport.Verify)
+			got := describe(cfg, "s@x.example")
 			if cfg.Certificate != nil {
 				got += " certificate"
 			}
-			if got != tt.want || cfg.Broken != nil || cfg.Helo == "" {
+			if cfg.Roots != nil {
+				got += " roots"
+			}
+			if got != strings.ReplaceAll(tt.want, "$D", dir) || cfg.Broken != nil || cfg.Helo == "" {
 				t.Errorf("%s, broken %v, helo %q; want %s", got, cfg.Broken, cfg.Helo, tt.want)
 			}
 		})
+	}
+}
+
+// describe tells the route of a sender in short.
+func describe(cfg courier.Config, sender string) string {
+	rt, ok := cfg.Route(sender)
+	switch {
+	case !ok:
+		return "none"
+	case rt.Broken != nil:
+		return "broken: " + rt.Broken.Error()
+	}
+	var out []string
+	for _, s := range rt.Servers {
+		text := s.String()
+		if s.LMTP {
+			text += " LMTP"
+		}
+		if s.Auth != nil {
+			text += " " + s.Auth.User
+		}
+		if s.Transport.Verify {
+			text += " verify"
+		}
+		if s.Transport.Implicit {
+			text += " implicit"
+		}
+		out = append(out, text)
+	}
+	return strings.Join(out, ", ")
+}
+
+// Routes with the same servers and credentials share connections, no others do.
+func TestKeys(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir+"/auth.conf", "u|relay.example:a\nv|relay.example:b\n", 0o600)
+	write(t, dir+"/dma.conf", "SMARTHOST relay.example\nSENDERMAP a@ relay.example u\nSENDERMAP b@ relay.example v\nSENDERMAP c@ Relay.Example v\n"+
+		"SENDERMAP d@ relay.example:587 v\nSENDERMAP e@ relay.example,relay.example v\nAUTHPATH "+dir+"/auth.conf\n", 0o644)
+	var log warnings
+	cfg, _ := Load(dir+"/dma.conf", courier.Config{}, &log, Options{})
+	keys := make(map[string][]string)
+	for _, sender := range []string{"x@x", "a@x", "b@x", "c@x", "d@x", "e@x"} {
+		rt, _ := cfg.Route(sender)
+		keys[rt.Key] = append(keys[rt.Key], sender)
+	}
+	var groups []string
+	for _, senders := range keys {
+		groups = append(groups, strings.Join(senders, " "))
+	}
+	slices.Sort(groups)
+	if got := strings.Join(groups, "; "); got != "b@x c@x; d@x; e@x; x@x a@x" {
+		t.Errorf("routes that share connections: %s", got)
+	}
+}
+
+// By hand: any host, and without what only some may read.
+func TestOptions(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir+"/auth.conf", "u|relay.example:a\nv|other.example:b\n", 0o604) // cannot be read
+	write(t, dir+"/dma.conf", "SMARTHOST relay.example\nAUTHPATH "+dir+"/auth.conf\n", 0o644)
+	other := &conf.Host{Name: "other.example", Port: 587}
+	var log warnings
+	if cfg, _ := Load(dir+"/dma.conf", courier.Config{}, &log, Options{}); cfg.Broken == nil {
+		t.Error("auth.conf is not looked at")
+	}
+	cfg, _ := Load(dir+"/dma.conf", courier.Config{}, &log, Options{Public: true})
+	if got := describe(cfg, ""); got != "relay.example:25" || cfg.Broken != nil {
+		t.Error(got, cfg.Broken)
+	}
+	write(t, dir+"/auth.conf", "u|relay.example:a\nv|other.example:b\n", 0o600)
+	cfg, _ = Load(dir+"/dma.conf", courier.Config{}, &log, Options{Host: other})
+	if got := describe(cfg, "s@x.example"); got != "other.example:587 v verify" || cfg.Broken != nil {
+		t.Error(got, cfg.Broken)
 	}
 }
 
@@ -110,7 +193,7 @@ func TestKeeper(t *testing.T) {
 	try := func() string {
 		var text string
 		k.Deliver(t.Context(), &courier.Request{
-			Recipients: []string{"a@x"},
+			Recipients: []session.Recipient{{Address: "a@x"}},
 			Body:       &content.Message{File: strings.NewReader("")},
 			Report:     func(_ int, r courier.Result) { text = r.Text },
 		})
