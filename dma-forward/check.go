@@ -5,67 +5,85 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
+	"dma/common/conf"
 	"dma/common/forward"
 	"dma/common/passwd"
 	"dma/common/site"
 	"dma/common/sysexits"
+	"dma/common/userconf"
 )
 
-// check tells a person what path means, or what is wrong with it. An empty path
-// is the caller's own .forward, and then that it is safe is checked, too.
-func check(path string, stdout, stderr io.Writer) int {
+// check tells a person what a file means, or what is wrong with it. what is the path
+// of a file to try; or empty for the caller's own .forward, or +extension for the
+// file for that, and then that the file is safe is checked, too.
+func check(what string, stdout, stderr io.Writer) int {
 	uid := uint32(os.Getuid())
 	a, err := passwd.LookupUID(site.Passwd, uid)
 	if err != nil {
 		fmt.Fprintf(stderr, "dma-forward: look up uid %d in %s: %v\n", uid, site.Passwd, err)
 		return 1
 	}
-	u := user{a.Login, uid, a.Home}
-	if path != "" {
-		text, err := read(path)
-		return u.tell(path, text, true, err, stdout, stderr)
-	}
-	if uid == 0 && !site.Private() {
+	u := user{a.Login, uid, a.Home, a.Shell, forward.Shells}
+	extension, own := strings.CutPrefix(what, "+")
+	own = own || what == ""
+	if own && uid == 0 && !site.Private() {
 		return checkRoot(u, stdout)
 	}
-	text, exists, err := forward.Open(u.home, uid)
-	code := u.tell(u.path(), text, exists, err, stdout, stderr)
-	if code != sysexits.OK {
-		fmt.Fprintf(stderr, "Mail for %s waits in the queue until this is put right. None is lost.\n", u.login)
+	c, err := userconf.Load()
+	if err != nil {
+		fmt.Fprintf(stderr, "dma-forward: %v\n", err)
+		return u.waits(stderr)
 	}
-	return code
+	if !own {
+		text, err := read(what)
+		return u.tell(c, forward.Source{Path: what, Text: text}, err, stdout, stderr)
+	}
+	if c.Forward == "" {
+		fmt.Fprintf(stdout, "FORWARD is off in %s: no file of a user's is read. Mail for %s goes to the mailbox.\n", userconf.Path(), u.login)
+		return sysexits.OK
+	}
+	f, exists, err := forward.Open(u.home, uid, forward.Names(c.Forward, extension))
+	if err == nil && !exists {
+		fmt.Fprintf(stdout, "There is no %s. Mail for %s goes to the mailbox.\n", u.path(c.Forward), u.login)
+		return sysexits.OK
+	}
+	if u.tell(c, f, err, stdout, stderr) != sysexits.OK {
+		return u.waits(stderr)
+	}
+	return sysexits.OK
 }
 
-// tell prints what the text of the file at path means.
-func (u user) tell(path string, text []byte, exists bool, err error, stdout, stderr io.Writer) int {
+func (u user) waits(stderr io.Writer) int {
+	fmt.Fprintf(stderr, "Mail for %s waits in the queue until this is put right. None is lost.\n", u.login)
+	return 1
+}
+
+// tell prints what f means, unless there was an error.
+func (u user) tell(c *conf.Config, f forward.Source, err error, stdout, stderr io.Writer) int {
 	var entries []forward.Entry
 	if err == nil {
-		if entries, err = forward.Parse(text, u.login, u.home); err != nil {
-			err = fmt.Errorf("%s: %w", path, err)
+		if entries, err = forward.Parse(f.Text, u.login, u.home); err != nil {
+			err = fmt.Errorf("%s: %w", f.Path, err)
 		}
 	}
 	switch {
 	case err != nil:
+	case len(entries) == 0:
+		fmt.Fprintf(stdout, "%s has no entries. Mail for %s goes to the mailbox.\n", f.Path, u.login)
+	default:
+		fmt.Fprintf(stdout, "What %s does with mail for %s:\n", f.Path, u.login)
+		for _, e := range entries {
+			fmt.Fprintf(stdout, "line %d: %s\n", e.Line, e.Describe())
+		}
+		_, err = u.targets(c, f) // what is wrong beyond its syntax
+	}
+	if err != nil {
 		fmt.Fprintf(stderr, "dma-forward: %v\n", err)
 		return 1
-	case !exists:
-		fmt.Fprintf(stdout, "There is no %s. Mail for %s goes to the mailbox.\n", path, u.login)
-		return sysexits.OK
-	case len(entries) == 0:
-		fmt.Fprintf(stdout, "%s has no entries. Mail for %s goes to the mailbox.\n", path, u.login)
-		return sysexits.OK
 	}
-	fmt.Fprintf(stdout, "What %s does with mail for %s:\n", path, u.login)
-	code := sysexits.OK
-	for _, e := range entries {
-		fmt.Fprintf(stdout, "line %d: %s\n", e.Line, e.Describe())
-		if e.Kind != forward.Mailbox && e.Kind != forward.Address && e.Kind != forward.Command {
-			fmt.Fprintf(stderr, "dma-forward: %s: line %d: %v\n", path, e.Line, errNotYet)
-			code = 1
-		}
-	}
-	return code
+	return sysexits.OK
 }
 
 // read reads any file that the caller names, to try it before it is put in place.
@@ -82,8 +100,9 @@ func read(path string) ([]byte, error) {
 func checkRoot(u user, stdout io.Writer) int {
 	fmt.Fprintf(stdout, "Root's .forward is never read. Mail for root goes to root's mailbox\n"+
 		"unless %s has an alias for it, which is recommended.\n", site.Aliases)
-	if _, err := os.Lstat(u.path()); !errors.Is(err, os.ErrNotExist) {
-		fmt.Fprintf(stdout, "%s is there, but has no effect.\n", u.path())
+	path := u.path(".forward")
+	if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
+		fmt.Fprintf(stdout, "%s is there, but has no effect.\n", path)
 		return 1
 	}
 	return sysexits.OK

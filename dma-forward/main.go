@@ -5,6 +5,7 @@
 // Peers: dma-spawn, which says whom the process works for, and after that the
 // queue runner. What it answers is the user's word and no more (RULES B3): it
 // names commands by hashes alone (RULES C7).
+// It reads dma.conf, which says how the file is called.
 // It can read what the user can read. It writes no file, starts no program, and
 // links no network.
 //
@@ -17,20 +18,22 @@ import (
 	"os"
 	"time"
 
+	"dma/common/forward"
 	"dma/common/maillog"
 	"dma/common/passwd"
 	"dma/common/priv"
 	"dma/common/sandbox"
 	"dma/common/site"
 	"dma/common/sysexits"
+	"dma/common/userconf"
 	"dma/proto"
 )
 
 // maxFiles is how many descriptors are ever open at once: 0 to 3, the home
-// directory and the file, the log, and those of the Go runtime.
+// directory and the file, dma.conf, the log, and those of the Go runtime.
 const maxFiles = 16
 
-const usage = "usage: dma-forward --check [file] | --version\n" +
+const usage = "usage: dma-forward --check [file | +extension] | --version\n" +
 	"Without an option, dma-forward works for dma-spawn alone.\n"
 
 func main() { os.Exit(run(os.Args[1:])) }
@@ -79,7 +82,8 @@ func help() int {
 		log.Problem("confine dma-forward", err)
 	}
 	log.Confined("dma-forward as "+hello.Login, limits)
-	if err := serve(conn, user{hello.Login, hello.UID, hello.Home}); err != nil {
+	u := user{hello.Login, hello.UID, hello.Home, hello.Shell, forward.Shells}
+	if err := (server{conn, u, userconf.Load, answerLimit}).serve(); err != nil {
 		log.Problem("serve "+hello.Login, err)
 		return sysexits.Protocol
 	}

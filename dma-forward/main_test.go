@@ -34,9 +34,12 @@ func testMain(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	os.Setenv("DMA_FORWARD_TEST_WORLD", dir)
-	for name, queueUser := range map[string]string{"private": "", "installed": "_dmaq"} {
-		flags := "-X dma/common/site.Version=1.2.3 -X dma/common/site.Passwd=passwd -X dma/common/site.LogSocket=none" +
-			" -X dma/common/site.QueueUser=" + queueUser
+	for name, more := range map[string]string{
+		"private":   " -X dma/common/site.QueueUser= -X dma/common/site.Conf=" + dir,
+		"script":    " -X dma/common/site.QueueUser= -X dma/common/site.Conf=etc",
+		"installed": "",
+	} {
+		flags := "-X dma/common/site.Version=1.2.3 -X dma/common/site.Passwd=passwd -X dma/common/site.LogSocket=none" + more
 		cmd := exec.Command("go", "build", "-buildvcs=false", "-ldflags", flags, "-o", filepath.Join(dir, name, "dma-forward"), ".")
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if out, err := cmd.CombinedOutput(); err != nil {
@@ -51,11 +54,11 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Setup: func(env *testscript.Env) error {
-			env.Setenv("PATH", filepath.Join(world(), "private")+":"+env.Getenv("PATH"))
+			env.Setenv("PATH", filepath.Join(world(), "script")+":"+env.Getenv("PATH"))
 			home := filepath.Join(env.WorkDir, "home")
 			env.Setenv("HOME", "/not/to/be/used")
 			env.Setenv("H", home)
-			if err := os.Mkdir(home, 0o755); err != nil {
+			if err := errors.Join(os.Mkdir(home, 0o755), os.Mkdir(filepath.Join(env.WorkDir, "etc"), 0o755)); err != nil {
 				return err
 			}
 			return os.WriteFile(filepath.Join(env.WorkDir, "passwd"),
@@ -120,11 +123,26 @@ func (h *helper) write(text string) {
 
 func (h *helper) path() string { return filepath.Join(h.home, ".forward") }
 
+// configure writes dma.conf for this test.
+func configure(t *testing.T, text string) {
+	t.Helper()
+	path := filepath.Join(world(), "dma.conf")
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.Remove(path) })
+}
+
 // expand asks for the targets, and returns them or the failure.
 func (h *helper) expand() ([]proto.Target, *outcome.Outcome) {
 	h.t.Helper()
+	return h.expandFor("")
+}
+
+func (h *helper) expandFor(extension string) ([]proto.Target, *outcome.Outcome) {
+	h.t.Helper()
 	h.last++
-	if err := h.conn.Send(h.last, &proto.Expand{}, nil); err != nil {
+	if err := h.conn.Send(h.last, &proto.Expand{Extension: extension}, nil); err != nil {
 		h.t.Fatal(err)
 	}
 	var targets []proto.Target
@@ -161,11 +179,11 @@ func (h *helper) ends(code int) {
 }
 
 func TestExpand(t *testing.T) {
-	const file = "# mine\nalice, !bob\n|secret command\ncarol@example.com, \"|other secret\"\n"
+	const file = "# mine\nalice, !bob\n|secret command\ncarol@example.com, \"|other secret\"\n/a/file, ~/dir/\n"
 	h := startAlice(t)
 	h.write(file)
 	entries, err := forward.Parse([]byte(file), "alice", h.home)
-	if err != nil || len(entries) != 5 {
+	if err != nil || len(entries) != 7 {
 		t.Fatalf("%d entries, %v", len(entries), err)
 	}
 	token := func(i uint16) proto.Token {
@@ -177,6 +195,8 @@ func TestExpand(t *testing.T) {
 		{Kind: proto.TargetCommand, Token: token(2)},
 		{Kind: proto.TargetAddress, Address: "carol@example.com"},
 		{Kind: proto.TargetCommand, Token: token(4)},
+		{Kind: proto.TargetFile, Token: token(5)},
+		{Kind: proto.TargetFile, Token: token(6)},
 	}
 	got, failure := h.expand()
 	if failure != nil || fmt.Sprint(got) != fmt.Sprint(want) {
@@ -213,9 +233,7 @@ func TestOutcomes(t *testing.T) {
 		{"NUL", write("bob\x00\n"), "4.3.5 NUL"},
 		{"too many", write(strings.Repeat("bob\n", forward.MaxEntries+1)), "4.3.5 more than 100 entries"},
 		{"too large", write(strings.Repeat("#\n", forward.MaxFile)), "4.7.0 larger than 64 KiB"},
-		{"file", write("bob\n/var/tmp/box\n"), "4.3.5 line 2: entry of kind file: not supported by this version of dma"},
-		{"maildir", write("~/Maildir/\n"), "4.3.5 line 1: entry of kind maildir"},
-		{"include", write("bob, :include:/etc/list\n"), "4.3.5 line 1: entry of kind include"},
+		{"include, missing", write("bob, :include:/none/list\n"), "4.3.0 /.forward: line 1: open directory /none/: no such file or directory"},
 		{"mode", func(h *helper) error {
 			if err := write("bob\n")(h); err != nil {
 				return err
@@ -299,12 +317,12 @@ func TestWrongGreeting(t *testing.T) {
 
 // TestCheckRoot: root is told that a .forward has no effect (RULES C9).
 func TestCheckRoot(t *testing.T) {
-	u := user{"root", 0, t.TempDir()}
+	u := user{"root", 0, t.TempDir(), "/bin/sh", forward.Shells}
 	var out strings.Builder
 	if code := checkRoot(u, &out); code != sysexits.OK || !strings.Contains(out.String(), "never read") {
 		t.Errorf("without a file: %d, %s", code, out.String())
 	}
-	if err := os.WriteFile(u.path(), nil, 0o600); err != nil {
+	if err := os.WriteFile(u.path(".forward"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if code := checkRoot(u, &out); code != 1 || !strings.Contains(out.String(), "has no effect") {

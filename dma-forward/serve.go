@@ -4,31 +4,38 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
+	"time"
 
+	"dma/common/conf"
 	"dma/common/forward"
 	"dma/common/outcome"
 	"dma/proto"
 )
 
-// user is whose .forward is read.
-type user struct {
-	login string
-	uid   uint32
-	home  string
+// answerLimit is how long one answer may take: less than the runner waits (RULES
+// B6), which then knows no more than that there was none.
+const answerLimit = 20 * time.Second
+
+// errNoAnswer ends the program: what is stuck in the kernel cannot be called back.
+var errNoAnswer = errors.New("no answer from the file system")
+
+// server answers the runner.
+type server struct {
+	conn   *proto.Conn
+	user   user
+	config func() (*conf.Config, error) // read anew for each answer
+	limit  time.Duration
 }
 
-func (u user) path() string { return strings.TrimRight(u.home, "/") + "/.forward" }
-
-// serve answers the runner until it has closed the channel.
-func serve(conn *proto.Conn, u user) error {
+// serve works until the runner has closed the channel.
+func (s server) serve() error {
 	for {
-		p, err := conn.Recv(0, proto.TypeExpand)
+		p, err := s.conn.Recv(0, proto.TypeExpand)
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err == nil {
-			err = answer(conn, p.Request, u)
+			err = s.answer(p.Request, p.Message.(*proto.Expand))
 		}
 		if err != nil {
 			return err
@@ -37,51 +44,51 @@ func serve(conn *proto.Conn, u user) error {
 }
 
 // answer reads the file, anew each time, and sends what it says.
-func answer(conn *proto.Conn, request uint32, u user) error {
-	targets, err := expand(u)
+func (s server) answer(request uint32, m *proto.Expand) error {
+	targets, err := s.expand(m.Extension)
 	if err != nil {
-		return conn.Send(request, &proto.Fail{Outcome: deferral(err)}, nil)
+		serr := s.conn.Send(request, &proto.Fail{Outcome: deferral(err)}, nil)
+		if errors.Is(err, errNoAnswer) {
+			return errors.Join(err, serr)
+		}
+		return serr
 	}
 	for i := range targets {
-		if err := conn.Send(request, &targets[i], nil); err != nil {
+		if err := s.conn.Send(request, &targets[i], nil); err != nil {
 			return err
 		}
 	}
-	return conn.Send(request, &proto.End{Count: uint32(len(targets))}, nil)
+	return s.conn.Send(request, &proto.End{Count: uint32(len(targets))}, nil)
 }
 
-// errNotYet says that an entry is right, but that this version cannot serve it.
-var errNotYet = errors.New("not supported by this version of dma")
-
-// expand returns the targets that the file names; none if there is no file, or
-// nothing in it, which both mean the user's mailbox (RULES C2).
-func expand(u user) ([]proto.Target, error) {
-	text, exists, err := forward.Open(u.home, u.uid)
-	if err != nil || !exists {
-		return nil, err
+// expand reads the file, but waits for a file system that hangs only so long.
+func (s server) expand(extension string) ([]proto.Target, error) {
+	type result struct {
+		targets []proto.Target
+		err     error
 	}
-	entries, err := forward.Parse(text, u.login, u.home)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", u.path(), err)
-	}
-	var targets []proto.Target
-	for i, e := range entries {
-		t := proto.Target{}
-		switch e.Kind {
-		case forward.Mailbox:
-			t.Kind, t.Address = proto.TargetMailbox, e.Login
-		case forward.Address:
-			t.Kind, t.Address = proto.TargetAddress, e.Address
-		case forward.Command:
-			t.Kind = proto.TargetCommand
-			t.Token = proto.Token{Index: uint16(i), File: forward.FileHash(text), Entry: forward.EntryHash(e)}
-		default:
-			return nil, fmt.Errorf("%s: line %d: entry of kind %v: %w", u.path(), e.Line, e.Kind, errNotYet)
+	done := make(chan result, 1)
+	go func() {
+		c, err := s.config()
+		if err != nil {
+			done <- result{nil, configError{err}}
+			return
 		}
-		targets = append(targets, t)
+		targets, err := s.user.expand(c, extension)
+		done <- result{targets, err}
+	}()
+	limit := time.NewTimer(s.limit)
+	defer limit.Stop()
+	select {
+	case r := <-done:
+		return r.targets, r.err
+	case <-limit.C:
+		return nil, fmt.Errorf("read the forward file in %s: %w within %v", s.user.home, errNoAnswer, s.limit)
 	}
-	return targets, nil
 }
+
+// configError is trouble with dma.conf.
+type configError struct{ error }
 
 // deferral is what becomes of the mail after err: it waits until the user has put
 // the file right. It neither bounces nor goes to the mailbox, whatever the
@@ -90,10 +97,11 @@ func deferral(err error) outcome.Outcome {
 	code := "4.3.0" // other mail system status
 	var unsafe *forward.UnsafeError
 	var syntax *forward.SyntaxError
+	var config configError
 	switch {
 	case errors.As(err, &unsafe):
 		code = "4.7.0" // other security status
-	case errors.As(err, &syntax), errors.Is(err, errNotYet):
+	case errors.As(err, &syntax), errors.Is(err, errEntry), errors.As(err, &config):
 		code = "4.3.5" // system incorrectly configured
 	}
 	return outcome.Defer(code, "%v", err)

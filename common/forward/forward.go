@@ -15,6 +15,9 @@ const (
 	MaxEntries = 100      // entries in the file
 )
 
+// MaxExtension bounds the extension that a file is chosen by, in bytes (RULES C6).
+const MaxExtension = 64
+
 // Kind says what an entry asks for.
 type Kind uint8
 
