@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"strings"
@@ -96,6 +97,34 @@ func TestSignals(t *testing.T) {
 	}
 }
 
+// TestUnknownOptions: they are in the log, and cost no mail (RULES A7).
+func TestUnknownOptions(t *testing.T) {
+	r := build(t)
+	log, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: string(r) + "/log", Net: "unixgram"})
+	must(t, err)
+	defer log.Close()
+	cmd := exec.Command(string(r)+"/bin/sendmail", "-k", "--fancy=x", "-U", "alice")
+	if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 || len(r.incoming(t)) != 1 {
+		t.Errorf("%v, said %q, incoming holds %q", err, out, r.incoming(t))
+	}
+	must(t, log.SetReadDeadline(time.Now().Add(10*time.Second)))
+	for _, want := range []string{"dma: option -k: unknown, ignored", "dma: option --fancy: unknown, ignored"} {
+		b := make([]byte, 4096)
+		n, err := log.Read(b)
+		must(t, err)
+		if got := string(b[:n]); !strings.HasSuffix(got, want) {
+			t.Errorf("logged %q, want %q", got, want)
+		}
+	}
+}
+
+// TestSoftware: an error without an exit code is a mistake of this program.
+func TestSoftware(t *testing.T) {
+	if got := sysexit(errors.New("x")); got != 70 {
+		t.Errorf("exit code %d", got)
+	}
+}
+
 // TestCallers: what a caller hands down loses no mail and hangs nothing (RULES A1, A9).
 func TestCallers(t *testing.T) {
 	r := build(t)
@@ -108,6 +137,7 @@ func TestCallers(t *testing.T) {
 		"no stdin":         {"sendmail alice <&-", 0, ""},
 		"all closed":       {"sendmail alice <&- >&- 2>&-", 0, ""},
 		"write-only stdin": {"sendmail alice 0>/dev/null", 66, "read message"},
+		"broken stdin":     {"sendmail alice </proc/$$/mem; exit $?", 74, "input/output error"},
 		"pipe closed":      {"(sleep .1; echo body | sendmail nosuch alice) 2>&1 | true", 0, ""},
 		"pending alarm":    {`(sleep 1.5; echo body) | perl -e 'alarm 1; exec @ARGV' sendmail alice`, 0, ""},
 		"file size limit":  {"ulimit -f 1; head -c 100000 /dev/zero | sendmail alice", 75, "file too large"},

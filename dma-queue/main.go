@@ -4,11 +4,14 @@
 //
 // It runs as the caller with gid _dmas (installed set-gid), which lets it make
 // files in incoming, connect to the runner's control socket and start dma-spawn.
-// Called by root it becomes nobody, with the same group, once its file is made and
-// before it reads a byte of anybody's. It inherits nothing from its caller but
-// standard input, output and error, its arguments and the variables EMAIL, LOGNAME,
-// USER and TERM; it holds no lock that another program waits for, and no secret. Its peers are the runner, which it
-// believes only for what it prints, and dma-spawn, which it starts with nothing.
+// Called by root it becomes nobody, with the same group, once its file is made, or
+// the connection to the runner, which tells the runner that it is root who asks;
+// and before it reads a byte of anybody's. Only --check and --import, which are
+// about other accounts' files, stay root, as their packages say. It inherits nothing
+// from its caller but standard input, output and error, its arguments and the
+// variables EMAIL, LOGNAME, USER and TERM; it holds no lock that another program
+// waits for, and no secret. Its peers are the runner, which it believes only for
+// what it prints, and dma-spawn, which it starts with nothing.
 //
 // It links no network, no regular expressions, no TLS, and of other people's code
 // x/sys alone (HACKING, Laws): its time is the start of a process and two syncs.
@@ -73,13 +76,10 @@ func do(o front.Options) error {
 	if err := leaveRoot(); err != nil {
 		return err
 	}
-	switch o.Mode {
-	case front.Aliases:
-		return front.CheckAliases(configPath(o), os.Stdout, os.Stderr)
-	case front.SMTP:
+	if o.Mode == front.SMTP {
 		return serveSMTP(o)
 	}
-	return &front.Failure{Code: sysexits.Unavailable, Err: errors.New("not supported by this version")}
+	return front.CheckAliases(configPath(o), os.Stdout, os.Stderr)
 }
 
 func verify(o front.Options) error {
@@ -163,10 +163,7 @@ func report(err error, quiet bool) int {
 	if err == nil {
 		return sysexits.OK
 	}
-	code := sysexits.Software
-	if f := (*front.Failure)(nil); errors.As(err, &f) {
-		code = f.Code
-	}
+	code := sysexit(err)
 	if !quiet {
 		fmt.Fprintf(os.Stderr, "sendmail: %s\n", outcome.Clean(err.Error()))
 	}
@@ -174,6 +171,14 @@ func report(err error, quiet bool) int {
 		warn(fmt.Sprintf("call by uid %d", os.Getuid()), err)
 	}
 	return code
+}
+
+// sysexit is the exit code of an error. One that nobody has thought of is ours.
+func sysexit(err error) int {
+	if f := (*front.Failure)(nil); errors.As(err, &f) {
+		return f.Code
+	}
+	return sysexits.Software
 }
 
 // warn writes a line to the mail log. Most runs of this program have none.

@@ -44,6 +44,21 @@ func TestOwnConfig(t *testing.T) {
 	}
 }
 
+// TestNobody: without an account to become, root does nothing.
+func TestNobody(t *testing.T) {
+	f := newFrontEnd(t)
+	must(t, os.WriteFile(f.root+"/etc/passwd", []byte("root:x:0:0::/root:/bin/sh\n"), 0o644))
+	for _, args := range [][]string{{"far@remote.example"}, {"-bi"}} {
+		code, stderr := call(t, f.sendmail(0, "body\n", args...))
+		if code != 71 || !strings.Contains(stderr, "look up nobody") {
+			t.Errorf("%q: exit code %d, %q", args, code, stderr)
+		}
+	}
+	if whole, others := submitted(t, f.root+"/spool/incoming"); len(whole)+len(others) != 0 {
+		t.Errorf("incoming holds %+v, %v", whole, others)
+	}
+}
+
 // TestRootAsks: root's requests come from root, and are carried out by nobody.
 func TestRootAsks(t *testing.T) {
 	f := newFrontEnd(t)

@@ -50,7 +50,7 @@ func accountFindings() []finding {
 		{"no submit group", func(w *world) { w.change("etc/group", "_dmas", "other") }, []string{"error: group _dmas: not in etc/group; install dma again"}, 78},
 		{"submit group is root", func(w *world) { w.change("etc/group", "_dmas:x:64002", "_dmas:x:0") }, []string{"error: group _dmas: its gid is 0", "error: sbin/dma-queue: belongs to root:64002, not root:_dmas", "error: libexec/dma-spawn", "error: spool/incoming", "error: spool/run"}, 78},
 		{"no mail group", func(w *world) { w.change("etc/group", "mail:", "post:") }, []string{"error: group mail: not in etc/group", "error: mail: root:post, mode 2775: the group mail can make no"}, 78},
-		{"no nobody", func(w *world) { w.change("etc/passwd", "nobody", "noone") }, []string{"error: account nobody: not in etc/passwd; mail that root sends is not taken"}, 78},
+		{"no nobody", func(w *world) { w.change("etc/passwd", "\nnobody:", "\nnoone:") }, []string{"error: account nobody: not in etc/passwd; mail that root sends is not taken"}, 78},
 	}
 }
 
@@ -241,12 +241,12 @@ func userFindings() []finding {
 }
 
 func remoteFindings() []finding {
-	bad := &proto.Report{Level: proto.LevelError, About: "login", Found: "535 \x1b[31mno", Do: "put auth.conf right"}
+	bad := &proto.Report{Level: proto.LevelError, About: "login", Found: "535 \u009b31mno", Do: "put auth.conf right"}
 	return []finding{
 		{"no runner", func(w *world) { w.err = errors.New("it does not answer") }, []string{"error: queue runner: it does not answer; look at the errors above"}, 78},
 		{"reports", func(w *world) {
 			w.reports[""] = []*proto.Report{{Level: proto.LevelOK, About: "DNS", Found: "1.2.3.4"}, {Level: proto.LevelWarning, About: "TLS", Found: "old"}, bad}
-		}, []string{"warning: TLS: old", "error: login: 535 ?[31mno; put auth.conf right"}, 1},
+		}, []string{"warning: TLS: old", "error: login: 535 ?31mno; put auth.conf right"}, 1},
 		{"endless reports", func(w *world) { w.reports[""] = slices.Repeat([]*proto.Report{bad}, maxReports+1) }, slices.Concat(slices.Repeat([]string{"error: login"}, maxReports), []string{"error: queue runner: conversation broke off: more than 1000 reports"}), 1},
 		{"hang-up", func(w *world) { w.reports[""] = []*proto.Report{bad, nil} }, []string{"error: login", "error: queue runner: conversation broke off: "}, 1},
 		{"sender map", func(w *world) {
@@ -296,9 +296,9 @@ func compare(t *testing.T, got, want []string) {
 	for i := range max(len(got), len(want)) {
 		switch {
 		case i >= len(got):
-			t.Errorf("missing: %s", want[i])
+			t.Fatalf("missing: %s", want[i])
 		case i >= len(want):
-			t.Errorf("too much: %s", got[i])
+			t.Fatalf("too much: %s", got[i])
 		case !strings.HasPrefix(got[i], want[i]):
 			t.Errorf("got %s\nwant %s", got[i], want[i])
 		}

@@ -103,8 +103,12 @@ func (c *checker) checkOwner(n node, st status) bool {
 	if !known || st.uid == uid && st.gid == gid {
 		return true
 	}
-	found := fmt.Sprintf("belongs to %s:%s, not %s:%s", c.accounts.userName(st.uid), c.accounts.groupName(st.gid), n.owner, c.accounts.groupName(gid))
-	do := fmt.Sprintf("run: chown %s:%s %s && chmod %04o %s", n.owner, c.accounts.groupName(gid), n.path, n.mode, n.path)
+	group := n.group
+	if group == "root" { // wheel on the BSDs
+		group = c.accounts.groupName(gid)
+	}
+	found := fmt.Sprintf("belongs to %s:%s, not %s:%s", c.accounts.userName(st.uid), c.accounts.groupName(st.gid), n.owner, group)
+	do := fmt.Sprintf("run: chown %s:%s %s && chmod %04o %s", n.owner, group, n.path, n.mode, n.path)
 	if n.vital {
 		c.stop(n.path, found, do)
 	} else {

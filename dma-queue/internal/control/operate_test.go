@@ -120,8 +120,7 @@ func TestProbe(t *testing.T) {
 		s.End(io.EOF)
 		return s, nil
 	}}
-	f := begin(t, q)
-	c := f.greet(t)
+	c := begin(t, q).greet(t)
 	must(t, c.Send(1, &proto.Probe{Domain: "d.example"}, nil))
 	p, err := c.Recv(patience, proto.TypeReport)
 	must(t, err)
@@ -132,8 +131,8 @@ func TestProbe(t *testing.T) {
 	must(t, err)
 	leave(t, c)
 
-	q.stream = func() (*schedule.Stream, error) { return nil, schedule.ErrDenied }
-	c = f.greet(t)
+	denied := &fakeQueue{stream: func() (*schedule.Stream, error) { return nil, schedule.ErrDenied }}
+	c = begin(t, denied).greet(t)
 	must(t, c.Send(1, &proto.Probe{}, nil))
 	p, err = c.Recv(patience, proto.TypeReport)
 	must(t, err)

@@ -102,13 +102,13 @@ type parser struct {
 }
 
 func (p *parser) option(letter byte, name, arg string) error {
-	switch {
-	case letter == 0:
+	switch letter {
+	case 0:
 		return p.setLong(name, arg)
-	case letter == 'q':
+	case 'q':
 		p.flush = true
 		return nil
-	case letter == 'b':
+	case 'b':
 		return p.setMode(arg)
 	}
 	return p.o.set(letter, arg)

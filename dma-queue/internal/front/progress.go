@@ -90,16 +90,20 @@ func describe(e *proto.Event) string {
 		proto.StepForwarded: "goes on to", proto.StepTrying: "trying",
 		proto.StepDone: "delivered", proto.StepLater: "deferred, tried again later", proto.StepFailed: "failed",
 	}[e.Step]
-	line := outcome.Clean(e.Recipient) + ": " + what
-	switch text := outcome.Clean(e.Text); {
+	line := outcome.Clean(e.Recipient) + ": "
+	text, remote := outcome.Clean(e.Text), outcome.Clean(e.Remote)
+	switch {
 	case text == "":
+		line += what
 	case e.Step == proto.StepForwarded:
-		line += " " + text
+		line += what + " " + text
+	case strings.HasPrefix(text, what): // "delivered to mailbox"
+		line += text
 	default:
-		line += ": " + text
+		line += what + ": " + text
 	}
-	if e.Remote != "" {
-		line += " (" + outcome.Clean(e.Remote) + ")"
+	if remote != "" && !strings.Contains(text, remote) {
+		line += " (" + remote + ")"
 	}
 	return line
 }

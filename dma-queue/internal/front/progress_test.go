@@ -38,13 +38,17 @@ func TestProgressLines(t *testing.T) {
 		&proto.Event{Step: proto.StepLater, Recipient: "c", Text: "450 \x1b[2J\nlater"},
 		event(proto.StepFailed, "d\u009b"),
 		event(proto.StepDone, "e"),
+		&proto.Event{Step: proto.StepDone, Recipient: "f", Text: "delivered to mailbox"},
+		&proto.Event{Step: proto.StepLater, Recipient: "g", Remote: "mx [192.0.2.1]", Text: "mx [192.0.2.1] refused"},
 	)
 	want := "alice: goes on to bob@far.example\n" +
 		"bob@far.example: trying\n" +
 		"bob@far.example: delivered: 250 ok (mx.far.example [192.0.2.1])\n" +
 		"c: deferred, tried again later: 450 ?[2J later\n" +
 		"d?: failed\n" +
-		"e: delivered\n"
+		"e: delivered\n" +
+		"f: delivered to mailbox\n" +
+		"g: deferred, tried again later: mx [192.0.2.1] refused\n"
 	if got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}

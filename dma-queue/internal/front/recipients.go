@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"dma/common/aliases"
@@ -154,7 +155,7 @@ func (l *local) noUser(name, user string) bool {
 	if !l.users {
 		return false
 	}
-	for _, login := range []string{name, user, strings.ToLower(user)} {
+	for _, login := range slices.Compact([]string{name, user, strings.ToLower(user)}) {
 		if _, err := passwd.Lookup(l.passwd, login); !errors.Is(err, passwd.ErrNotFound) {
 			return false
 		}

@@ -1,7 +1,6 @@
 package front
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 
@@ -16,7 +15,6 @@ type Caller struct {
 	Email         string // the variable EMAIL
 	Logname, User string // the variables LOGNAME and USER
 	PasswordFile  string // path
-	warn          func(operation string, err error)
 }
 
 // envelope is what the caller said about the message. MASQUERADE, which would go
@@ -90,17 +88,25 @@ func unquote(s string) string {
 // login is the caller's login where several accounts share a uid: the one that
 // LOGNAME or USER names, if it has that uid. Otherwise the runner knows better.
 func (c *Caller) login() (sender, name string, found bool) {
+	if c.Logname == "" && c.User == "" {
+		return "", "", false
+	}
+	first, err := passwd.LookupUID(c.PasswordFile, c.UID)
+	if err != nil {
+		return "", "", false
+	}
 	for _, login := range []string{c.Logname, c.User} {
-		if login == "" {
+		switch {
+		case login == "":
 			continue
+		case login == first.Login:
+			return "", "", false
 		}
 		a, err := passwd.Lookup(c.PasswordFile, login)
 		if err != nil || a.UID != c.UID {
 			continue
 		}
-		first, err := passwd.LookupUID(c.PasswordFile, c.UID)
-		addr, aerr := mailaddr.Parse(login)
-		if errors.Join(err, aerr) != nil || first.Login == login || addr.String() != login || addr.Domain != "" {
+		if addr, err := mailaddr.Parse(login); err != nil || addr != (mailaddr.Addr{Local: login}) {
 			return "", "", false
 		}
 		return login, cleanName(a.FullName()), true

@@ -21,10 +21,10 @@ func (w *world) spawn(c *proto.Conn) {
 		m := p.Message.(*proto.Start)
 		w.mu.Lock()
 		w.starts = append(w.starts, strings.TrimSpace(fmt.Sprint(m.Role, " ", m.Login)))
-		why := w.refuse[m.Login]
+		why, spawning := w.refuse[m.Login], w.spawning
 		w.mu.Unlock()
-		if w.spawning != nil {
-			w.spawning(m.Role)
+		if spawning != nil {
+			spawning(m.Role)
 		}
 		if why == proto.RefusedForbidden && m.Role == proto.RoleMailbox && !w.forbidMailbox {
 			why = 0 // as for root

@@ -3,6 +3,7 @@ package schedule
 import (
 	"errors"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -234,6 +235,8 @@ func (w *world) flying() (n int) {
 // picksWait has submissions wait to be picked up until the channel is closed.
 func (w *world) picksWait() chan struct{} {
 	gate := make(chan struct{})
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.pickErr = func(spool.ID) error { <-gate; return nil }
 	return gate
 }
@@ -602,6 +605,89 @@ func TestRemoveFaults(t *testing.T) {
 				w.finish()
 				w.empty()
 			})
+		}
+	}
+}
+
+// Operations on thousands of messages at rest take a few words of memory for each,
+// and leave the loop free for others.
+func TestOperateOnThousands(t *testing.T) { // not parallel: it measures
+	const n, most = 10000, 10 << 20
+	w := newWorld(t)
+	w.queued(n, func(i int, m *queue.Message) {
+		m.UID = uint32(i % 2)
+		m.Targets[0].Kind, m.Targets[0].Address, m.Targets[0].Blocked = queue.Remote, "x@remote.example", i%2 == 0
+		m.Targets[0].Tries, m.Targets[0].Next = 1, w.now().Add(time.Hour)
+	})
+	w.send = func(_ *proto.Send, rcpts []string) []*proto.Result {
+		return []*proto.Result{dead("connection refused")}
+	}
+	w.start()
+	w.rests(n)
+	one := Caller{Known: true, UID: 1}
+	rcpt := proto.Selection{By: proto.ByRecipient, Value: "x@remote.example"}
+	all := []spool.ID{}
+	for _, step := range []struct {
+		name string
+		do   func()
+	}{
+		{"list", func() {
+			if err := w.s.List(root, rcpt, func(l Listing) error { all = append(all, spool.ID(l.Item.ID)); return nil }); err != nil || len(all) != n {
+				t.Errorf("listed %d: %v", len(all), err)
+			}
+		}},
+		{"hold", func() { w.operate("hold", root, rcpt, Tally{Done: n}) }},
+		{"flush held", func() { w.operate("flush", root, proto.All(), Tally{}) }},
+		{"release one's own", func() { w.operate("release", one, proto.All(), Tally{Done: n / 2}) }},
+		{"remove one's own", func() { w.operate("remove", one, rcpt, Tally{Done: n / 2}) }},
+		{"remove the rest", func() {
+			w.operate("remove", root, proto.Selection{By: proto.BySender, Value: "carol"}, Tally{Done: n / 2})
+		}},
+	} {
+		begun, worst := time.Now(), w.measure(step.do)
+		t.Logf("%s: %v, %d KiB, others waited %v at most", step.name, time.Since(begun).Round(time.Millisecond), worst.memory>>10, worst.wait.Round(time.Millisecond))
+		if worst.memory > most {
+			t.Errorf("%s: more than %d bytes", step.name, most)
+		}
+		if worst.wait > 5*time.Second {
+			t.Errorf("%s: the loop was busy for %v", step.name, worst.wait)
+		}
+	}
+	w.finish()
+	w.empty()
+}
+
+type worst struct {
+	memory uint64
+	wait   time.Duration
+}
+
+// measure tells how much memory do takes, and how long others wait for the loop.
+func (w *world) measure(do func()) (most worst) {
+	heap := func() uint64 {
+		var s runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&s)
+		return s.HeapAlloc
+	}
+	before := heap()
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		do()
+	}()
+	for ticker := time.NewTicker(100 * time.Millisecond); ; {
+		begun := time.Now()
+		w.s.call(func() {})
+		most.wait = max(most.wait, time.Since(begun))
+		if now := heap(); now > before {
+			most.memory = max(most.memory, now-before)
+		}
+		select {
+		case <-over:
+			ticker.Stop()
+			return most
+		case <-ticker.C:
 		}
 	}
 }

@@ -121,7 +121,7 @@ func (v *verifier) children(address, what string, before, depth int) error {
 	after := len(v.m.Targets)
 	text := fmt.Sprintf("%s of %d", what, after-before)
 	if after == before {
-		text = what + " of what the mail goes to already"
+		text = "the mail goes there already"
 	}
 	if err := v.say(depth, address, outcome.Success("%s", text)); err != nil {
 		return err
