@@ -21,7 +21,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"syscall"
 	"time"
 
 	"dma/common/maillog"
@@ -100,12 +99,8 @@ func ownConfig(o front.Options) error {
 	if site.Private() || os.Getuid() == 0 {
 		return nil
 	}
-	group, own := os.Getegid(), os.Getgid()
-	if err := syscall.Setregid(own, own); err != nil {
-		return &front.Failure{Code: sysexits.OSErr, Err: fmt.Errorf("give up group %d: %w", group, err)}
-	}
-	if os.Getegid() != own || group != own && syscall.Setgid(group) == nil {
-		return &front.Failure{Code: sysexits.OSErr, Err: fmt.Errorf("give up group %d: it could be regained", group)}
+	if err := priv.LeaveGroup(); err != nil {
+		return &front.Failure{Code: sysexits.OSErr, Err: err}
 	}
 	switch o.Mode {
 	case front.Aliases, front.Check, front.Version, front.Help:

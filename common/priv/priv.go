@@ -122,6 +122,18 @@ func Drop(uid, gid uint32) error {
 	return Check(uid)
 }
 
+// LeaveGroup gives up, for good, the group that a set-gid bit gave.
+func LeaveGroup() error {
+	group, own := os.Getegid(), os.Getgid()
+	if err := syscall.Setregid(own, own); err != nil {
+		return fmt.Errorf("give up group %d: %w", group, err)
+	}
+	if os.Getegid() != own || group != own && syscall.Setgid(group) == nil {
+		return fmt.Errorf("give up group %d: it could be regained", group)
+	}
+	return nil
+}
+
 // ForExec makes the calling thread the account uid with group gid alone, on the
 // BSDs the whole process. It is for a goroutine locked to its thread that calls
 // exec next, which leaves no other thread. To change all threads the Go runtime

@@ -89,7 +89,7 @@ func (c *checker) checkSafe(path string, rights uint32) bool {
 		c.stop(path, err.Error(), "run: chmod a+r "+path+", and a+x for its directories")
 	case st.uid != 0 && st.uid != owner:
 		changed(path, "belongs to "+c.accounts.userName(st.uid)+", who can change it", "run: chown root "+path)
-	case st.mode&othersWrite != 0 && st.mode&sticky == 0:
+	case st.mode&othersWrite != 0:
 		changed(path, fmt.Sprintf("its mode is %04o: others can change it", st.mode), "run: chmod go-w "+path)
 	case st.mode&rights != rights && !site.Private():
 		c.stop(path, fmt.Sprintf("its mode is %04o: it must be readable for all", st.mode), "run: chmod a+r "+path)

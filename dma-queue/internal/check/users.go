@@ -64,6 +64,7 @@ func (c *checker) checkUsers() {
 	if !c.keepsMail() {
 		return
 	}
+	c.checkRootForward()
 	users, hanging, problems := 0, 0, 0
 	for _, u := range c.accounts.users {
 		if !c.looksAt(u) {
@@ -89,6 +90,18 @@ func (c *checker) checkUsers() {
 	}
 	if problems+hanging == 0 {
 		c.ok("users", "nothing is wrong with the mailboxes and %s files of %d", c.forwardName(), users)
+	}
+}
+
+// checkRootForward: nothing is read as root (RULES C9).
+func (c *checker) checkRootForward() {
+	root, found := c.accounts.user("root")
+	path := root.Home + "/" + c.forwardName()
+	if !found || !c.isRoot() {
+		return
+	}
+	if _, err := lstat(path); err == nil {
+		c.warn(path, "is root's, and never read", "write an alias for root into "+c.config.Aliases+" instead")
 	}
 }
 
