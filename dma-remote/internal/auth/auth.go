@@ -111,7 +111,7 @@ func New(mechanism string, c *Credentials, offered []string) Exchange {
 	case oauthBearer, xoauth2:
 		return &tokenClient{credentials: c, bearer: mechanism == oauthBearer}
 	case plain:
-		return plainClient{c}
+		return newPlain(c)
 	default:
 		return &loginClient{credentials: c}
 	}
@@ -129,7 +129,7 @@ func Redactor(all ...*Credentials) *strings.Replacer {
 			continue
 		}
 		for _, betrayed := range []string{
-			enc(plainClient{c}.Initial()),
+			enc(newPlain(c).Initial()),
 			enc((&tokenClient{credentials: c}).Initial()),
 			enc((&tokenClient{credentials: c, bearer: true}).Initial()),
 			enc([]byte(password)),

@@ -69,7 +69,7 @@ func TestMechanisms(t *testing.T) {
 		{"CRAM-MD5", nil, []string{""}, []string{"!challenge is empty or too long"}},
 		{"CRAM-MD5", nil, []string{strings.Repeat("x", maxChallenge+1)}, []string{"!challenge is empty or too long"}},
 		{"PLAIN", "\x00tim\x00tanstaaftanstaaf", nil, nil},
-		{"PLAIN", "\x00tim\x00tanstaaftanstaaf", []string{"and?"}, []string{"!unexpected challenge"}},
+		{"PLAIN", "\x00tim\x00tanstaaftanstaaf", []string{"and?"}, []string{"!sasl: unexpected server challenge"}},
 		{"LOGIN", nil, []string{"Username:", "Password:"}, []string{"tim", "tanstaaftanstaaf"}},
 		{"LOGIN", nil, []string{"User Name\x00", "", "more"}, []string{"tim", "tanstaaftanstaaf", "!unexpected challenge"}},
 		{"XOAUTH2", "user=tim\x01auth=Bearer tanstaaftanstaaf\x01\x01", []string{`{"status":"400"}`, "more"}, []string{"", "!unexpected challenge"}},

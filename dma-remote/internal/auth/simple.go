@@ -5,18 +5,25 @@ import (
 	"crypto/md5"
 	"encoding/hex"
 	"strconv"
+
+	"github.com/emersion/go-sasl"
 )
 
-// plainClient is RFC 4616.
-type plainClient struct{ credentials *Credentials }
+// plainClient is RFC 4616 by go-sasl. The other mechanisms are not: it has neither
+// SCRAM, CRAM-MD5 nor XOAUTH2, its LOGIN wants one wording of the questions, and its
+// OAUTHBEARER does not acknowledge a refusal (RFC 7628 3.2.3).
+type plainClient struct{ sasl.Client }
 
-// Initial is user and password; nobody else is acted for.
-func (p plainClient) Initial() []byte {
-	return []byte("\x00" + p.credentials.User + "\x00" + p.credentials.Password.Reveal())
+// newPlain acts for nobody but the user.
+func newPlain(c *Credentials) plainClient {
+	return plainClient{sasl.NewPlainClient("", c.User, c.Password.Reveal())}
 }
 
-// Next fails: all is said.
-func (plainClient) Next([]byte) ([]byte, error) { return nil, errAnother }
+// Initial is user and password.
+func (p plainClient) Initial() []byte {
+	_, initial, _ := p.Start() // it cannot fail
+	return initial
+}
 
 // Done has nothing to check.
 func (plainClient) Done() error { return nil }
