@@ -86,7 +86,7 @@ func (t *Table) Find(a mailaddr.Addr, host string, star bool) (key string, targe
 		return "", nil, false
 	}
 	names := make([]string, 0, 7)
-	local := plain(a.Local)
+	local := mailaddr.Unquote(a.Local)
 	for {
 		if a.Domain != "" {
 			names = append(names, local+"@"+a.Domain)
@@ -111,14 +111,6 @@ func (t *Table) Find(a mailaddr.Addr, host string, star bool) (key string, targe
 		}
 	}
 	return "", nil, false
-}
-
-// plain is a name without the quotes around it.
-func plain(name string) string {
-	if n := quotedLen(name); n > 0 && n == len(name) {
-		return unquote(name)
-	}
-	return name
 }
 
 // targets are those of all lines with that name, in lower case, as dma has it;

@@ -110,3 +110,23 @@ func cut(s string) string {
 	}
 	return strings.ToValidUTF8(s, "?")
 }
+
+// Unquote is a local part without the quotes around it, if it has any: both mean
+// the same (RFC 5321 4.1.2).
+func Unquote(local string) string {
+	if local == "" || local[0] != '"' || quotedLen(local) != len(local) {
+		return local
+	}
+	local = local[1 : len(local)-1]
+	if strings.IndexByte(local, '\\') < 0 {
+		return local
+	}
+	b := make([]byte, 0, len(local))
+	for i := 0; i < len(local); i++ {
+		if local[i] == '\\' && i+1 < len(local) {
+			i++
+		}
+		b = append(b, local[i])
+	}
+	return string(b)
+}

@@ -40,6 +40,9 @@ func TestRunner(t *testing.T) {
 		"dma-spawn is another":   spawnAnother,
 		"killed":                 killed,
 		"configuration reloaded": reloaded,
+		"operated":               operated,
+		"verified":               verified,
+		"watched":                watched,
 		"no spool":               noSpool,
 		"started by hand":        byHand,
 	} {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"strings"
 	"sync"
@@ -11,6 +12,7 @@ import (
 	"dma/common/conf"
 	"dma/common/mailaddr"
 	"dma/common/maillog"
+	"dma/common/passwd"
 	"dma/common/site"
 	"dma/dma-queue/internal/expand"
 	"dma/dma-queue/internal/schedule"
@@ -124,9 +126,10 @@ func (c *configuration) rebuild() {
 	c.current = &schedule.Site{
 		Expand: expand.Expander{
 			Aliases: table, AliasErr: err, List: listReader(warn), Host: c.host,
-			NullClient: cf.NullClient, NullDomain: cf.NullDomain, Delivery: cf.Delivery, Local: cf.IsLocalDomain,
+			NullClient: cf.NullClient, NullDomain: cf.NullDomain, Delivery: cf.Delivery, Login: loginOf, Local: cf.IsLocalDomain,
 		},
 		Route:     func(sender, address string) string { return lane(cf, sender, address) },
+		Via:       func(sender, address string) string { return via(cf, sender, address) },
 		Backoff:   schedule.Backoff{Min: cf.MinRetry, Max: cf.MaxRetry},
 		MaxAge:    cf.MaxAge,
 		DelayWarn: cf.DelayWarn,
@@ -147,6 +150,39 @@ func lane(cf *conf.Config, sender, address string) string {
 		return address
 	}
 	return strings.ToLower(a.Domain)
+}
+
+// via names the same way for people.
+func via(cf *conf.Config, sender, address string) string {
+	route, ok := cf.RouteFor(sender)
+	if !ok {
+		return "mail hosts of " + lane(cf, sender, address)
+	}
+	names := make([]string, len(route.Hosts))
+	for i, h := range route.Hosts {
+		names[i] = h.String()
+	}
+	text := "smarthost " + strings.Join(names, ", ")
+	if route.Name != "" {
+		text += " for senders " + route.Name
+	}
+	return text
+}
+
+// loginOf is the login that a name means: itself, or if only that is there, the
+// same in lower case, as people write Root@host.
+func loginOf(name string) string {
+	lower := strings.ToLower(name)
+	if lower == name {
+		return name
+	}
+	if _, err := passwd.Lookup(site.Passwd, name); !errors.Is(err, passwd.ErrNotFound) {
+		return name
+	}
+	if _, err := passwd.Lookup(site.Passwd, lower); err != nil {
+		return name
+	}
+	return lower
 }
 
 // sysHost is the host's own name, for Received fields and bounces.

@@ -132,11 +132,16 @@ func (r *root) files(t *testing.T, dir string) []string {
 // submit commits a message and tells nobody.
 func (r *root) submit(t *testing.T, to string) {
 	t.Helper()
+	id, err := spool.NewID(time.Now(), rand.Reader)
+	must(t, err)
+	r.submitAs(t, id, to)
+}
+
+func (r *root) submitAs(t *testing.T, id spool.ID, to string) {
+	t.Helper()
 	dir, err := durable.OpenDir(r.dir + "/spool/incoming")
 	must(t, err)
 	defer dir.Close()
-	id, err := spool.NewID(time.Now(), rand.Reader)
-	must(t, err)
 	in, err := spool.NewIncoming(dir, id)
 	must(t, err)
 	must(t, in.SetEnvelope(spool.Submission{Recipients: spool.To(to)}))

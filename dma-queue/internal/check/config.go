@@ -56,7 +56,7 @@ func (c *checker) checkVirtual() {
 	case err != nil:
 		c.bad(path, err.Error(), "VIRTUAL asks for it; make it, or put a # before VIRTUAL")
 	case len(warnings) == 0:
-		c.ok(path, "%d logins", len(v))
+		c.ok(path, "logins: %d", len(v))
 	}
 	for _, w := range warnings {
 		c.warn(fmt.Sprintf("%s:%d", w.File, w.Line), w.Text, "")

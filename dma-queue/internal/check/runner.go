@@ -72,7 +72,7 @@ func (c *checker) checkAliases() {
 	case report.Missing:
 		c.ok(path, "not there, so no aliases")
 	case report.Bad == 0:
-		c.ok(path, "%d aliases", report.Aliases)
+		c.ok(path, "aliases: %d", report.Aliases)
 	}
 	c.checkRootAlias()
 }

@@ -30,7 +30,7 @@ func (c *checker) checkSpool() {
 	}
 	if err := c.space(site.Spool+"/incoming", c.config.MinFree); err != nil {
 		c.stop(site.Spool, err.Error(), "make room, or write a smaller MINFREE; until then no mail is taken")
-	} else {
+	} else if c.config.MinFree > 0 {
 		c.ok(site.Spool, "more than %d%% of its disk is free", c.config.MinFree)
 	}
 	if !c.isRoot() && !site.Private() {

@@ -5,7 +5,6 @@ import (
 	"io"
 	"os"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -114,34 +113,35 @@ func TestVerify(t *testing.T) {
 }
 
 func TestProbe(t *testing.T) {
-	q := &fakeQueue{stream: func() (*schedule.Stream, error) {
+	news := func() (*schedule.Stream, error) {
 		s := schedule.NewStream(nil)
 		s.Put(&proto.Report{Level: proto.LevelOK, About: "DNS", Found: "x"})
 		s.End(io.EOF)
 		return s, nil
-	}}
-	c := begin(t, q).greet(t)
-	must(t, c.Send(1, &proto.Probe{Domain: "d.example"}, nil))
-	p, err := c.Recv(patience, proto.TypeReport)
-	must(t, err)
-	if r := p.Message.(*proto.Report); r.About != "DNS" {
-		t.Errorf("report %+v", r)
 	}
-	_, err = c.Recv(patience, proto.TypeEnd)
-	must(t, err)
-	leave(t, c)
-
-	denied := &fakeQueue{stream: func() (*schedule.Stream, error) { return nil, schedule.ErrDenied }}
-	c = begin(t, denied).greet(t)
-	must(t, c.Send(1, &proto.Probe{}, nil))
-	p, err = c.Recv(patience, proto.TypeReport)
-	must(t, err)
-	if r := p.Message.(*proto.Report); r.Level != proto.LevelError || !strings.Contains(r.Found, "root") {
-		t.Errorf("report %+v", r)
+	for name, tt := range map[string]struct {
+		stream func() (*schedule.Stream, error)
+		want   string
+	}{
+		"asked":  {news, "ok DNS x"},
+		"denied": {func() (*schedule.Stream, error) { return nil, schedule.ErrDenied }, "error probe only root may do that"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := begin(t, &fakeQueue{stream: tt.stream}).greet(t)
+			must(t, c.Send(1, &proto.Probe{Domain: "d.example"}, nil))
+			p, err := c.Recv(patience, proto.TypeReport)
+			must(t, err)
+			if r := p.Message.(*proto.Report); r.Level.String()+" "+r.About+" "+r.Found != tt.want {
+				t.Errorf("report %+v", r)
+			}
+			p, err = c.Recv(patience, proto.TypeEnd)
+			must(t, err)
+			if p.Message.(*proto.End).Count != 1 {
+				t.Errorf("end %+v", p.Message)
+			}
+			leave(t, c)
+		})
 	}
-	_, err = c.Recv(patience, proto.TypeEnd)
-	must(t, err)
-	leave(t, c)
 }
 
 // TestWatch: events come while the client says that its message is there, and it

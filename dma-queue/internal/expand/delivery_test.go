@@ -39,3 +39,27 @@ func TestDelivery(t *testing.T) {
 		})
 	}
 }
+
+// A name is the login that the host says it means, and quotes say nothing; on a
+// null client localhost is no name that others could know.
+func TestNamesOfUsers(t *testing.T) {
+	e := expander(t, "")
+	e.Login = func(name string) string {
+		if name == "Alice" {
+			return "alice"
+		}
+		return name
+	}
+	for to, want := range map[string]string{"Alice": "alice", "Alice+x": "alice", `"Alice"`: "alice", `"al\ice"`: "alice", "Bob": "Bob", "alice Alice": "alice"} {
+		m := message(strings.Fields(to)...)
+		if o := resolve(e.Begin(m)); show(m) != want || o.Class != 0 {
+			t.Errorf("%s: %s, %+v; want %s", to, show(m), o, want)
+		}
+	}
+	n := nullClient(t, "", "mail.example")
+	n.Local = func(d string) bool { return d == "" || d == "localhost" }
+	m := message("alice@localhost")
+	if o := resolve(n.Begin(m)); show(m) != "alice@mail.example" || o.Class != 0 {
+		t.Errorf("%s, %+v", show(m), o)
+	}
+}

@@ -36,6 +36,7 @@ type Expander struct {
 	NullDomain string                   // of bare names on a null client; empty means Host
 	NullClient bool                     // nothing is local (NULLCLIENT)
 	Delivery   conf.Delivery            // what is delivered at all (DELIVERY)
+	Login      func(name string) string // the login that a name means, which may be written in other case; nil: as it is
 	Local      func(domain string) bool // of domains whose mail stays here; true for ""
 }
 

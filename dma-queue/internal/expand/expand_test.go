@@ -157,7 +157,7 @@ func TestResolve(t *testing.T) {
 		"no login out of an alias":          {aliases: "a: bob, " + long + "\n", to: "a", want: "?a", fault: "4.3.5"},
 		"no mailbox out of an alias":        {aliases: "a: \\" + long + "\n", to: "a", want: "?a", fault: "4.3.5"},
 		"no login of the submitter":         {to: long, want: "?" + long, fault: "5.1.1"},
-		"quoted":                            {to: `"a_b"@host.example`, want: `?"a_b"@host.example`, fault: "5.1.1"},
+		"quoted":                            {to: `"a_b"@host.example`, want: "a_b"},
 		"malformed":                         {to: "alice@", want: "?alice@", fault: "5.1.3"},
 		"the others of a faulty one":        {aliases: "a: |/bin/x\n", to: "a bob", want: "?a, bob", fault: "4.3.5"},
 		"twice":                             {to: "alice alice@host.example ALICE@host.example", want: "alice, ALICE"},

@@ -119,6 +119,9 @@ func (w *walk) list(key, path string) {
 
 // here adds a user of this host, which on a null client is one of another.
 func (w *walk) here(kind queue.Kind, a mailaddr.Addr) {
+	if strings.EqualFold(a.Domain, "localhost") {
+		a.Domain = "" // elsewhere it is another host's name
+	}
 	switch {
 	case w.e.NullClient && a.Domain == "" && w.e.NullDomain != "":
 		w.remote(a.In(w.e.NullDomain))
@@ -128,7 +131,10 @@ func (w *walk) here(kind queue.Kind, a mailaddr.Addr) {
 		w.fail(outcome.Fail("5.1.1", "mail for %q is not delivered on this host (DELIVERY remote); an alias can send it elsewhere", a.Local))
 	default:
 		// RULES C6: user+extension is the user's; a command sees the extension.
-		login, ext, _ := strings.Cut(a.Local, "+")
+		login, ext, _ := strings.Cut(mailaddr.Unquote(a.Local), "+")
+		if w.e.Login != nil {
+			login = w.e.Login(login)
+		}
 		if !passwd.ValidLogin(login) {
 			w.fail(outcome.Fail("5.1.1", "no user %q here", a.Local))
 			return

@@ -96,12 +96,13 @@ func nameLen(line []byte) int {
 func isBlank(c byte) bool { return c == ' ' || c == '\t' }
 
 // headerRecipients gives the addresses of To, Cc and Bcc, or of Resent-To,
-// Resent-Cc and Resent-Bcc if the message has any Resent- field, in their order,
-// and what stands there and is no address.
+// Resent-Cc and Resent-Bcc if the message has any of these, in their order, and what
+// stands there and is no address.
 func headerRecipients(head []byte) (addrs []mailaddr.Addr, bad []string) {
 	prefix := ""
 	for name := range fields(head) {
-		if strings.HasPrefix(name, "resent-") {
+		switch name {
+		case "resent-to", "resent-cc", "resent-bcc":
 			prefix = "resent-"
 		}
 	}

@@ -64,7 +64,7 @@ func TestHeaderRecipients(t *testing.T) {
 		"blank":          {"To : a\n", []string{"a"}, nil},
 		"others":         {"From: a\nReply-To: b\nX-To: c\nApparently-To: d\nResend-To: e\n", nil, nil},
 		"resent":         {"Resent-To: a\nTo: b\nResent-Cc: c\nResent-Bcc: d\n", []string{"a", "c", "d"}, nil},
-		"resent by":      {"To: b\nResent-From: a\nCc: c\n", nil, nil},
+		"resent by":      {"To: b\nResent-From: a\nCc: c\n", []string{"b", "c"}, nil},
 		"groups":         {"To: us: a, b;, undisclosed-recipients:;\n", []string{"a", "b"}, nil},
 		"From line":      {"From To: x\nTo: a\n", []string{"a"}, nil},
 		"bad":            {"To: a b, c@d, @\n", []string{"c@d"}, []string{"a b", "@"}},

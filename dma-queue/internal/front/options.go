@@ -194,15 +194,21 @@ func (p *parser) setMode(arg string) error {
 		p.o.Mode = Verify
 	case "d", "D":
 		return failf(sysexits.Unavailable, "-b%s: this program does not listen for mail; programs on this host hand it in with sendmail or sendmail -bs", arg)
-	default:
-		return failf(sysexits.Usage, "-b%.20q: no such mode", arg)
+	default: // as in dma, what nobody knows loses no mail
+		p.o.Ignored = append(p.o.Ignored, "-b"+arg)
 	}
 	return nil
 }
 
-// address reads an address of the command line into its plain form.
+// address reads an address of the command line into its plain form. It may be
+// written as in a header, with a name or a comment.
 func address(arg, what string, parse func(string) (mailaddr.Addr, error)) (string, error) {
 	a, err := parse(arg)
+	if err != nil && mailaddr.Check(arg) == nil { // no folding here (RULES A6)
+		if addrs, bad := mailaddr.ParseList(arg); len(addrs) == 1 && len(bad) == 0 {
+			a, err = parse(addrs[0].String()) // it must do for a sender, too
+		}
+	}
 	if err != nil {
 		return "", failf(sysexits.DataErr, "%s %q: %w", what, arg, err)
 	}

@@ -65,9 +65,11 @@ func parseCases() map[string]parseCase {
 		"v":         {"sendmail -v a", to(Options{Verbose: true}), 0},
 		"L":         {"sendmail -L tag a", to(Options{Tag: "tag"}), 0},
 		"bad L":     {"sendmail -Lx\x7f a", Options{}, sysexits.DataErr},
+		"f, named":  {"sendmail -f Ann<a@b> a", to(Options{Sender: "a@b", SenderGiven: true}), 0},
+		"f, two":    {"sendmail -f a@b,c@d a", Options{}, sysexits.DataErr},
 		"C":         {"sendmail -C file a", to(Options{ConfigFile: "file"}), 0},
 		"b alone":   usage("sendmail -b"),
-		"b unknown": usage("sendmail -bz"),
+		"b unknown": {"sendmail -bz a", Options{Recipients: []string{"a"}, Ignored: []string{"-bz"}}, 0},
 		"bd":        {"sendmail -bd -q30m", Options{}, sysexits.Unavailable},
 		"bD":        {"sendmail -bD", Options{}, sysexits.Unavailable},
 

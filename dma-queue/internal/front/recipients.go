@@ -26,14 +26,22 @@ type recipients struct {
 	stderr io.Writer
 }
 
-// add takes a recipient from the command line.
+// add takes a recipient from the command line, or several: what is no plain
+// address may be written as in a header, with names, comments and commas.
 func (r *recipients) add(arg string) {
 	a, err := mailaddr.Parse(arg)
-	if err != nil {
+	if err == nil {
+		r.addGood(a)
+		return
+	}
+	addrs, bad := mailaddr.ParseList(arg)
+	if mailaddr.Check(arg) != nil || len(addrs) == 0 || len(bad) > 0 { // no folding here (RULES A6)
 		r.addBad(arg, err)
 		return
 	}
-	r.addGood(a)
+	for _, a := range addrs {
+		r.addGood(a)
+	}
 }
 
 func (r *recipients) addGood(a mailaddr.Addr) {

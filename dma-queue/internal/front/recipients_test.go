@@ -74,3 +74,28 @@ func TestNobodyLeft(t *testing.T) {
 		}
 	}
 }
+
+// Recipients may be written as in a header, and none of them is folded (RULES A6).
+func TestWrittenAsInHeader(t *testing.T) {
+	for arg, want := range map[string]string{
+		"a@b,c@d":            "a@b c@d",
+		"Ann Lee <a@b>":      "a@b",
+		"a@b (Ann)":          "a@b",
+		"us: a@b, Bo <c@d>;": "a@b c@d",
+		"a@b, @":             "bad",
+		"us:;":               "bad",
+		"Ann\n <a@b>":        "bad",
+		"a@b (\x01)":         "bad",
+		`"a, b"@c`:           `"a, b"@c`,
+	} {
+		r := recipients{stderr: io.Discard}
+		r.add(arg)
+		got := strings.Join(r.good, " ")
+		if len(r.bad) > 0 && len(r.good) == 0 {
+			got = "bad"
+		}
+		if got != want || len(r.bad) > 1 {
+			t.Errorf("%q: %q, bad %q", arg, r.good, r.bad)
+		}
+	}
+}

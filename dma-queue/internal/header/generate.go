@@ -70,7 +70,7 @@ func isAlone(from string, p Params) bool {
 func newAuthor(p Params) string {
 	addr := p.senderAddress()
 	if addr == "" {
-		addr = mailaddr.Complete(Clean(p.Login), p.address)
+		addr = mailaddr.Complete(Clean(p.Author), p.address)
 	}
 	name := phrase(Clean(p.FullName))
 	if name == "" {

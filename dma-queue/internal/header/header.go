@@ -34,6 +34,7 @@ type Params struct {
 	SysHost  string // this host's own name
 	Version  string // of the suite
 	Login    string // of the submitter
+	Author   string // of a message that has neither From nor sender; without a domain, that of Address
 	UID      uint32 // of the submitter
 	FullName string // for a From field; may be empty
 	Sender   string // envelope sender; empty for the null sender

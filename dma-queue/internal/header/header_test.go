@@ -20,6 +20,7 @@ func params() Params {
 		SysHost:  "host.example.org",
 		Version:  "0.1",
 		Login:    "carol",
+		Author:   "carol",
 		UID:      1003,
 		FullName: "Carol Doe",
 		Sender:   "carol@example.org",

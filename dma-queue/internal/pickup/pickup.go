@@ -145,7 +145,7 @@ func (p *Picker) copy(id spool.ID, r *spool.Received) (*queue.Message, error) {
 	params := header.Params{
 		ID: string(id), Hostname: here.Hostname, SysHost: p.SysHost, Version: site.Version,
 		Login: from.login, UID: r.UID, FullName: from.fullName, Sender: from.address, Now: p.Now(),
-		Domain: here.Domain, Address: here.address, RewriteFrom: here.RewriteFrom,
+		Domain: here.Domain, Author: here.author(from.login), Address: here.address, RewriteFrom: here.RewriteFrom,
 	}
 	var info header.Info
 	m.Size, m.Sum, err = p.Queue.Create(id, func(w io.Writer) error {

@@ -29,7 +29,7 @@ type submitter struct {
 }
 
 func (s *Site) from(r *spool.Received) (submitter, error) {
-	from := submitter{login: "uid" + strconv.FormatUint(uint64(r.UID), 10)}
+	from := submitter{login: "uid=" + strconv.FormatUint(uint64(r.UID), 10)}
 	account, err := passwd.LookupUID(site.Passwd, r.UID)
 	if err == nil {
 		from.login = account.Login
@@ -74,6 +74,14 @@ func (s *Site) sender(given mailaddr.Addr) string {
 		return given.String()
 	}
 	return s.address(given.Local)
+}
+
+// author is what a message without a From field and without a sender has there.
+func (s *Site) author(login string) string {
+	if user, host := s.masquerade(); user != "" {
+		return user + "@" + host
+	}
+	return login
 }
 
 // address is the address of a name without a domain: what VIRTUAL says, or else

@@ -160,7 +160,7 @@ func TestFullName(t *testing.T) {
 func TestUnknownUID(t *testing.T) {
 	here := Site{Hostname: host}
 	from, err := here.from(&spool.Received{UID: 4123456789})
-	if want := (submitter{"uid4123456789", "", "uid4123456789@" + host}); err != nil || from != want {
+	if want := (submitter{"uid=4123456789", "", "uid=4123456789@" + host}); err != nil || from != want {
 		t.Errorf("the submitter is %+v, %v", from, err)
 	}
 }

@@ -125,6 +125,7 @@ func TestDelayWarning(t *testing.T) {
 	})
 	w.start()
 	w.eventually("first try", func() bool { return len(w.sent) >= 2 })
+	w.eventuallyIdle()
 	w.advance(3 * time.Hour)
 	w.eventually("a try in between", func() bool { return len(w.sent) >= 4 })
 	if got := w.news(); len(got) > 0 {

@@ -1,7 +1,6 @@
 package schedule
 
 import (
-	"fmt"
 	"time"
 
 	"dma/common/mailaddr"
@@ -54,9 +53,9 @@ func (v *verifier) visit(i, depth int) error {
 	case queue.User, queue.Mailbox:
 		return v.user(i, depth)
 	case queue.Command:
-		return v.say(depth, t.Address, outcome.Success("entry %d of %s's .forward, a command", t.Token.Index+1, t.Login))
+		return v.say(depth, t.Address, outcome.Success("command, entry %d of the .forward", t.Token.Index+1))
 	case queue.File:
-		return v.say(depth, t.Address, outcome.Success("entry %d of %s's .forward, a file", t.Token.Index+1, t.Login))
+		return v.say(depth, t.Address, outcome.Success("file, entry %d of the .forward", t.Token.Index+1))
 	}
 	var o outcome.Outcome
 	if !v.s.call(func() { o = v.s.wayOut(v.m.Sender, &t) }) {
@@ -67,7 +66,7 @@ func (v *verifier) visit(i, depth int) error {
 
 // wayOut says how mail leaves this host.
 func (s *Scheduler) wayOut(sender string, t *queue.Target) outcome.Outcome {
-	text := "sent to " + s.site.wayName(sender, t.Address)
+	text := s.site.wayName(sender, t.Address)
 	if key, ok := s.site.laneOf(sender, t); ok {
 		if l := s.lanes[key]; l != nil && l.down(s.now()) {
 			return outcome.Defer("4.4.1", "%s, not before %s: %s", text, l.until.UTC().Format(time.RFC3339), l.reason.Text)
@@ -82,9 +81,9 @@ func (c *Site) wayName(sender, address string) string {
 		return c.Via(sender, address)
 	}
 	if key := (laneKey{proto.RoleRemote, c.Route(sender, address)}); key.domain() != "" {
-		return "the mail hosts of " + key.domain()
+		return "mail hosts of " + key.domain()
 	}
-	return "the smarthost"
+	return "smarthost"
 }
 
 // recipient looks an address up in the aliases.
@@ -108,22 +107,21 @@ func (v *verifier) recipient(i, depth int) error {
 	case now.State == queue.Open && same:
 		return v.visit(i, depth)
 	case now.State == queue.Open:
-		if err := v.say(depth, was.Address, outcome.Success("an alias of %s", now.Address)); err != nil {
+		if err := v.say(depth, was.Address, outcome.Success("alias")); err != nil {
 			return err
 		}
 		return v.visit(i, depth+1)
 	}
-	return v.children(was.Address, "an alias", before, depth)
+	return v.children(was.Address, "alias", before, depth)
 }
 
 // children visits what a target was replaced by.
 func (v *verifier) children(address, what string, before, depth int) error {
 	after := len(v.m.Targets)
-	text := fmt.Sprintf("%s of %d", what, after-before)
 	if after == before {
-		text = "the mail goes there already"
+		what += "; the mail goes there already"
 	}
-	if err := v.say(depth, address, outcome.Success("%s", text)); err != nil {
+	if err := v.say(depth, address, outcome.Success("%s", what)); err != nil {
 		return err
 	}
 	for k := before; k < after; k++ {
@@ -147,13 +145,13 @@ func (v *verifier) user(i, depth int) error {
 	case a.unknown:
 		return v.say(depth, t.Address, outcome.Defer("4.1.1", "no user %q here; correct the alias or .forward that names it", t.Login))
 	case t.Kind == queue.Mailbox:
-		return v.say(depth, t.Address, outcome.Success("the mailbox of %s", t.Login))
+		return v.say(depth, t.Address, outcome.Success("mailbox"))
 	case !v.caller.All && (!v.caller.Known || v.caller.Login != t.Login):
-		return v.say(depth, t.Address, outcome.Success("a user of this host; what this user's .forward says is not shown to others"))
+		return v.say(depth, t.Address, outcome.Success("user; what this user's .forward says is not shown to others"))
 	case a.trouble.Class != 0:
 		return v.say(depth, t.Address, a.trouble)
 	case len(a.entries) == 0:
-		return v.say(depth, t.Address, outcome.Success("the mailbox of %s", t.Login))
+		return v.say(depth, t.Address, outcome.Success("mailbox"))
 	}
 	before := len(v.m.Targets)
 	var o outcome.Outcome
@@ -164,12 +162,12 @@ func (v *verifier) user(i, depth int) error {
 	case o.Class != 0:
 		return v.say(depth, t.Address, o)
 	case v.m.Targets[i].State == queue.Open: // one entry, a mailbox, takes its place
-		if err := v.say(depth, t.Address, outcome.Success("a .forward")); err != nil {
+		if err := v.say(depth, t.Address, outcome.Success(".forward")); err != nil {
 			return err
 		}
 		return v.visit(i, depth+1)
 	}
-	return v.children(t.Address, "a .forward", before, depth)
+	return v.children(t.Address, ".forward", before, depth)
 }
 
 // forward asks for a user's .forward and waits for the answer.

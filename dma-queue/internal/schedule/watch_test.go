@@ -168,6 +168,7 @@ func TestWatchEnds(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
 			w.start()
+			w.rests(0) // what is being submitted is not looked at before it is complete
 			if got := seen(t, act(w)); len(got) > 0 {
 				t.Errorf("saw %q", got)
 			}
@@ -266,41 +267,41 @@ func TestVerify(t *testing.T) {
 		caller        Caller
 		want          []string
 	}{
-		{"remote", "x@remote.example", Caller{}, []string{"x@remote.example 2.0.0 sent to the mail hosts of remote.example"}},
+		{"remote", "x@remote.example", Caller{}, []string{"x@remote.example 2.0.0 mail hosts of remote.example"}},
 		{"malformed", "a b", root, []string{`a b 5.1.3 "a b" is not an address: `}},
 		{"unknown", "gone", root, []string{`gone@host.example 5.1.1 no user "gone" here`}},
-		{"root", "root", root, []string{"root@host.example 2.0.0 the mailbox of root"}},
+		{"root", "root", root, []string{"root@host.example 2.0.0 mailbox"}},
 		{"not to be had", "ldap", root, []string{"ldap@host.example 4.3.0 refused by the test"}},
-		{"mailbox", "eve", root, []string{"eve@host.example 2.0.0 the mailbox of eve"}},
+		{"mailbox", "eve", root, []string{"eve@host.example 2.0.0 mailbox"}},
 		{"wrong file", "wrong", root, []string{"wrong@host.example 4.3.0 writable by others"}},
-		{"of another", "wrong", alice, []string{"wrong@host.example 2.0.0 a user of this host; what this user's .forward says is not shown to others"}},
-		{"of somebody, to nobody", "alice", Caller{}, []string{"alice@host.example 2.0.0 a user of this host; what this user's .forward says is not shown to others"}},
+		{"of another", "wrong", alice, []string{"wrong@host.example 2.0.0 user; what this user's .forward says is not shown to others"}},
+		{"of somebody, to nobody", "alice", Caller{}, []string{"alice@host.example 2.0.0 user; what this user's .forward says is not shown to others"}},
 		{"one's own", "alice", alice, []string{
-			"alice@host.example 2.0.0 a .forward of 4",
-			"  alice@host.example 2.0.0 the mailbox of alice",
-			"  alice@host.example 2.0.0 entry 2 of alice's .forward, a command",
-			"  alice@host.example 2.0.0 entry 3 of alice's .forward, a file",
-			"  bob@host.example 2.0.0 a user of this host; what this user's .forward says is not shown to others",
+			"alice@host.example 2.0.0 .forward",
+			"  alice@host.example 2.0.0 mailbox",
+			"  alice@host.example 2.0.0 command, entry 2 of the .forward",
+			"  alice@host.example 2.0.0 file, entry 3 of the .forward",
+			"  bob@host.example 2.0.0 user; what this user's .forward says is not shown to others",
 		}},
 		{"alias", "team", root, []string{
-			"team 2.0.0 an alias of 2",
-			"  alice@host.example 2.0.0 a .forward of 4",
-			"    alice@host.example 2.0.0 the mailbox of alice",
-			"    alice@host.example 2.0.0 entry 2 of alice's .forward, a command",
-			"    alice@host.example 2.0.0 entry 3 of alice's .forward, a file",
-			"    bob 2.0.0 the mail goes there already",
-			"  bob@host.example 2.0.0 a .forward",
-			"    dave@host.example 2.0.0 the mailbox of dave",
+			"team 2.0.0 alias",
+			"  alice@host.example 2.0.0 .forward",
+			"    alice@host.example 2.0.0 mailbox",
+			"    alice@host.example 2.0.0 command, entry 2 of the .forward",
+			"    alice@host.example 2.0.0 file, entry 3 of the .forward",
+			"    bob 2.0.0 alias; the mail goes there already",
+			"  bob@host.example 2.0.0 .forward",
+			"    dave@host.example 2.0.0 mailbox",
 		}},
 		{"circle", "back", root, []string{
-			"back@host.example 2.0.0 a .forward of 1",
-			"  back2@host.example 2.0.0 a .forward of 1",
-			"    back@host.example 2.0.0 the mailbox of back",
+			"back@host.example 2.0.0 .forward",
+			"  back2@host.example 2.0.0 .forward",
+			"    back@host.example 2.0.0 mailbox",
 		}},
 		{"typo in a file", "typo", root, []string{
-			"typo@host.example 2.0.0 a .forward of 2",
+			"typo@host.example 2.0.0 .forward",
 			`  gone@host.example 4.1.1 no user "gone" here; correct the alias or .forward that names it`,
-			"  x@remote.example 2.0.0 sent to the mail hosts of remote.example",
+			"  x@remote.example 2.0.0 mail hosts of remote.example",
 		}},
 	} {
 		var got []string
@@ -318,9 +319,6 @@ func TestVerify(t *testing.T) {
 		if !same {
 			t.Errorf("%s: %v\n%s\nwant\n%s", tt.name, err, strings.Join(got, "\n"), strings.Join(tt.want, "\n"))
 		}
-	}
-	if !slices.ContainsFunc(w.extensions, func(e string) bool { return e == "" }) || len(w.dir("queue")) > 0 {
-		t.Errorf("queue %v", w.dir("queue"))
 	}
 	stop := errors.New("gone")
 	if err := w.s.Verify(root, "", "team", func(*proto.Verdict) error { return stop }); !errors.Is(err, stop) {
