@@ -37,7 +37,7 @@ func testMain(m *testing.M) int {
 	for name, more := range map[string]string{
 		"private":   " -X dma/common/site.QueueUser= -X dma/common/site.Conf=" + dir,
 		"script":    " -X dma/common/site.QueueUser= -X dma/common/site.Conf=etc",
-		"installed": "",
+		"installed": " -X dma/common/site.Conf=" + dir,
 	} {
 		flags := "-X dma/common/site.Version=1.2.3 -X dma/common/site.Passwd=passwd -X dma/common/site.LogSocket=none" + more
 		cmd := exec.Command("go", "build", "-buildvcs=false", "-ldflags", flags, "-o", filepath.Join(dir, name, "dma-forward"), ".")
@@ -79,6 +79,12 @@ type helper struct {
 // start starts the program as dma-spawn would.
 func start(t *testing.T, program string, hello proto.Hello) *helper {
 	t.Helper()
+	return startAs(t, program, hello, nil)
+}
+
+// startAs does that as an account; nil is this process's own.
+func startAs(t *testing.T, program string, hello proto.Hello, account *syscall.Credential) *helper {
+	t.Helper()
 	conn, other, err := proto.Pair()
 	if err != nil {
 		t.Fatal(err)
@@ -88,7 +94,7 @@ func start(t *testing.T, program string, hello proto.Hello) *helper {
 	h.cmd.Env = []string{}
 	h.cmd.Dir = "/"
 	h.cmd.ExtraFiles = []*os.File{other}
-	h.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	h.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Credential: account}
 	if err := h.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -1,16 +1,17 @@
-// Dma-local ends the way of a message on this host: it appends it to a user's
-// mailbox, or runs a command that the user wrote into ~/.forward.
+// Dma-local ends the way of a message on this host: it puts it into a user's
+// mailbox, runs a command, or writes a file that the user wrote into ~/.forward.
 //
 // Account: the recipient. To write a mailbox, with the group mail, which may
 // write in the mail directory (for root's mailbox: nobody, with that group); to
-// run commands, with the recipient's own group. Which of the two a process does
-// is told by its group, and it does not do the other: a process with the group
-// mail never starts a program (RULES B3). In a private build, the user, for both.
+// run commands and to write what is in the home directory, with the recipient's own
+// group. Which of the two a process does is told by its group, and it does not do
+// the other: a process with the group mail never starts a program, and follows no
+// name that the user has chosen (RULES B3). In a private build, the user, for both.
 // Descriptors: 0 to 2 /dev/null, 3 the channel, and for a time the messages
 // that it is to deliver.
 // Peers: dma-spawn, which says whom the process works for, and after that the
-// queue runner, which says what to deliver, but not which command to run: that
-// comes from the user's file (RULES C7).
+// queue runner, which says what to deliver, but not which command to run and
+// which file to write: that comes from the user's file (RULES C7) and dma.conf.
 // It links no network.
 //
 // Called with --check by a person it tells whether mail can be delivered to that
@@ -26,20 +27,23 @@ import (
 	"syscall"
 	"time"
 
+	"dma/common/forward"
 	"dma/common/maillog"
 	"dma/common/passwd"
 	"dma/common/priv"
 	"dma/common/sandbox"
 	"dma/common/site"
 	"dma/common/sysexits"
+	"dma/common/userconf"
 	"dma/dma-local/internal/command"
-	"dma/dma-local/internal/mbox"
+	"dma/dma-local/internal/entry"
 	"dma/proto"
 )
 
 // maxFiles is how many descriptors a process for mailboxes ever has open at
-// once: a batch of messages, and a dozen for everything else.
-const maxFiles = maxBatch + 32
+// once: a batch of messages, as many that came in meanwhile, and a few for
+// everything else.
+const maxFiles = 2*maxBatch + 32
 
 // Pauses between two tries to lock a mailbox: by chance, so that two who try
 // at the same time do not go on doing so.
@@ -122,40 +126,30 @@ func newServer(conn *proto.Conn, hello *proto.Hello) (*server, error) {
 	if err := priv.Check(hello.UID); err != nil {
 		return nil, err
 	}
-	s := &server{conn: conn, queue: hello.Queue}
-	mailbox := site.Private()
-	if !mailbox {
+	s := &server{
+		conn: conn, queue: hello.Queue, config: userconf.Load, now: time.Now,
+		account: entry.Account{Login: hello.Login, UID: hello.UID, Home: hello.Home, Shell: hello.Shell, Shells: forward.Shells},
+	}
+	s.mail = site.Private()
+	if !s.mail {
 		gid, err := passwd.LookupGroup(groupFile, site.MailGroup)
 		if err != nil && !errors.Is(err, passwd.ErrNotFound) {
 			return nil, fmt.Errorf("look up group %s: %w", site.MailGroup, err)
 		}
-		mailbox = err == nil && uint32(os.Getegid()) == gid
+		s.mail = err == nil && uint32(os.Getegid()) == gid
 	}
-	if mailbox {
-		s.box = newBox(hello.Login, hello.UID)
-	}
-	if !mailbox || site.Private() {
+	if !s.mail || site.Private() {
 		s.commands = &command.Runner{
-			Login: hello.Login, UID: hello.UID, Home: hello.Home, Shell: hello.Shell,
+			Login: hello.Login, Home: hello.Home, Shell: hello.Shell,
 			Timeout: command.Timeout, KillAfter: command.KillAfter, StopAfter: command.StopAfter,
 			OutputWait: command.OutputWait, Now: time.Now,
 		}
 	}
-	if s.box == nil && hello.UID == 0 {
-		return nil, errors.New("no command is ever run for root")
+	if !s.mail && hello.UID == 0 {
+		return nil, errors.New("nothing is ever run or written for root")
 	}
 	return s, nil
 }
 
-func newBox(login string, uid uint32) *mbox.Box {
-	group := site.MailGroup
-	if site.Private() {
-		group = ""
-	}
-	return &mbox.Box{
-		Dir: site.Mail, Login: login, UID: uid, Group: group,
-		LockWait: mbox.LockWait,
-		Pause:    func() time.Duration { return minPause + rand.N(maxPause-minPause) },
-		Now:      time.Now,
-	}
-}
+// pause is a time to wait before a lock is tried again.
+func pause() time.Duration { return minPause + rand.N(maxPause-minPause) }

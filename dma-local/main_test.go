@@ -51,9 +51,9 @@ func testMain(m *testing.M) int {
 		return 1
 	}
 	for name, variables := range map[string]map[string]string{
-		private:   {"QueueUser": "", "Mail": mailDir(), "LogSocket": dir + "/none"},
-		"script":  {"QueueUser": "", "Mail": "mail", "Passwd": "passwd", "LogSocket": "none"},
-		installed: {"Mail": mailDir(), "LogSocket": dir + "/none"},
+		private:   {"QueueUser": "", "Mail": mailDir(), "Conf": dir, "LogSocket": dir + "/none"},
+		"script":  {"QueueUser": "", "Mail": "mail", "Conf": "etc", "Passwd": "passwd", "LogSocket": "none"},
+		installed: {"Mail": mailDir(), "Conf": dir, "LogSocket": dir + "/none"},
 	} {
 		flags := "-X dma/common/site.Version=1.2.3"
 		for variable, value := range variables {
@@ -76,8 +76,15 @@ func TestScripts(t *testing.T) {
 			env.Setenv("PATH", filepath.Join(world(), "script")+":"+env.Getenv("PATH"))
 			env.Setenv("UID", fmt.Sprint(os.Getuid()))
 			env.Setenv("GID", fmt.Sprint(os.Getgid()))
+			home := filepath.Join(env.WorkDir, "home")
+			env.Setenv("H", home)
+			for _, dir := range []string{home, filepath.Join(env.WorkDir, "etc")} {
+				if err := os.Mkdir(dir, 0o755); err != nil {
+					return err
+				}
+			}
 			return os.WriteFile(filepath.Join(env.WorkDir, "passwd"),
-				fmt.Appendf(nil, "alice:x:%d:%d:Alice:/home/alice:/bin/sh\n", os.Getuid(), os.Getgid()), 0o600)
+				fmt.Appendf(nil, "alice:x:%d:%d:Alice:%s:/bin/sh\n", os.Getuid(), os.Getgid(), home), 0o600)
 		},
 	})
 }
@@ -132,6 +139,16 @@ func start(t *testing.T, program string, account *syscall.Credential) *helper {
 		t.Fatal(err)
 	}
 	return h
+}
+
+// configure writes dma.conf for this test.
+func configure(t *testing.T, text string) {
+	t.Helper()
+	path := filepath.Join(world(), "dma.conf")
+	if err := os.WriteFile(path, []byte(text+"\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.Remove(path) })
 }
 
 func (h *helper) mailbox() string { return filepath.Join(mailDir(), h.login) }

@@ -1,19 +1,19 @@
-// Package command runs the commands that a user's .forward file asks for, as
-// that user (RULES C7, D7, D8).
+// Package command runs a program with a message as its input, as a user: what the
+// user's .forward file asks for, or what the administrator has put in the place of
+// mailboxes (RULES D7, D8).
 //
-// Whoever asks for a delivery names an entry of the file by its position and by
-// the hashes of the file and of the entry. The command itself comes from the
-// file, read anew and as the user, or nothing is run. Nothing that a message or
-// its envelope says gets into the command, only into cleaned variables.
+// Nothing that a message or its envelope says gets into a command of the user's,
+// only into cleaned variables. The words of the administrator's program may have
+// cleaned values in them; no shell sees them.
 package command
 
 import (
 	"context"
-	"errors"
-	"fmt"
+	"os"
+	"strings"
 	"time"
 
-	"dma/common/forward"
+	"dma/common/conf"
 	"dma/common/outcome"
 	"dma/dma-local/internal/letter"
 	"dma/proto"
@@ -27,10 +27,9 @@ const (
 	OutputWait = time.Second       // for what a command left running may still say
 )
 
-// Runner runs the commands of one user, one at a time.
+// Runner runs programs for one user, one at a time.
 type Runner struct {
 	Login string
-	UID   uint32
 	Home  string
 	Shell string // of the account; commands are run by /bin/sh all the same
 
@@ -38,46 +37,40 @@ type Runner struct {
 	Now                                       func() time.Time
 }
 
-// errStale says that the file does not have the entry any more.
-var errStale = errors.New("the .forward file was changed in between")
-
-// Deliver runs the command that d.Token names, with l as its input. When ctx
-// ends, so does the command.
-func (r *Runner) Deliver(ctx context.Context, d *proto.Deliver, l letter.Letter) proto.Result {
-	command, err := r.find(d.Token)
-	if err != nil {
-		scope := proto.ScopeTarget
-		if errors.Is(err, errStale) {
-			scope = proto.ScopeStale
-		}
-		return proto.Result{Scope: scope, Outcome: outcome.Defer("4.3.0", "%v", err)}
-	}
-	end, err := r.run(ctx, command, r.environment(d), l)
-	if err != nil {
-		return proto.Result{Scope: proto.ScopeTarget, Outcome: outcome.Defer("4.3.0", "run command: %v", err)}
-	}
-	return proto.Result{Scope: proto.ScopeTarget, Outcome: end.outcome()}
+// program is what is run.
+type program struct {
+	name string // in what is said about it
+	args []string
+	dir  string
 }
 
-// find reads the user's file and returns the command that t names (RULES C7).
-func (r *Runner) find(t proto.Token) (string, error) {
-	text, exists, err := forward.Open(r.Home, r.UID)
+// Command runs a command of the user's in the home directory, with l as its input.
+// When ctx ends, so does the command.
+func (r *Runner) Command(ctx context.Context, command string, d *proto.Deliver, l letter.Letter) proto.Result {
+	if strings.HasPrefix(command, "-") || strings.HasPrefix(command, "+") {
+		command = " " + command // it is no option of the shell's
+	}
+	return r.deliver(ctx, program{"command", []string{"/bin/sh", "-c", command}, r.Home}, d, l)
+}
+
+// Program runs the program and arguments of MDA, with l as its input. It starts in
+// the home directory, or, since not every account has one, in the root directory.
+func (r *Runner) Program(ctx context.Context, words []string, d *proto.Deliver, l letter.Letter) proto.Result {
+	args := make([]string, len(words))
+	for i, word := range words {
+		args[i] = conf.Expand(word, r.Login, r.Home, argument(d.Sender), argument(d.Recipient))
+	}
+	dir := r.Home
+	if st, err := os.Stat(dir); err != nil || !st.IsDir() {
+		dir = "/"
+	}
+	return r.deliver(ctx, program{args[0], args, dir}, d, l)
+}
+
+func (r *Runner) deliver(ctx context.Context, p program, d *proto.Deliver, l letter.Letter) proto.Result {
+	end, err := r.run(ctx, p, r.environment(d), l)
 	if err != nil {
-		return "", err
+		return proto.Result{Scope: proto.ScopeTarget, Outcome: outcome.Defer("4.3.0", "run %s: %v", p.name, err)}
 	}
-	if !exists || forward.FileHash(text) != t.File {
-		return "", errStale
-	}
-	entries, err := forward.Parse(text, r.Login, r.Home)
-	if err != nil {
-		return "", fmt.Errorf("parse .forward: %w", err)
-	}
-	if int(t.Index) >= len(entries) {
-		return "", errStale
-	}
-	e := entries[t.Index]
-	if e.Kind != forward.Command || forward.EntryHash(e) != t.Entry {
-		return "", errStale
-	}
-	return e.Command, nil
+	return proto.Result{Scope: proto.ScopeTarget, Outcome: end.outcome()}
 }

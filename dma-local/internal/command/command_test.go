@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"dma/common/forward"
 	"dma/common/outcome"
 	"dma/dma-local/internal/letter"
 	"dma/proto"
@@ -18,33 +17,19 @@ import (
 
 var noon = time.Date(2026, 3, 4, 12, 5, 6, 0, time.UTC)
 
-// newRunner is a runner for this process's user, with a home and a .forward file.
-func newRunner(t *testing.T, file string) *Runner {
+// newRunner is a runner for this process's user, with a home of its own.
+func newRunner(t *testing.T) *Runner {
 	t.Helper()
-	r := &Runner{
-		Login: "alice", UID: uint32(os.Geteuid()), Home: t.TempDir(), Shell: "/bin/csh",
+	return &Runner{
+		Login: "alice", Home: t.TempDir(), Shell: "/bin/csh",
 		Timeout: time.Minute, KillAfter: time.Minute, StopAfter: time.Minute, OutputWait: 200 * time.Millisecond,
 		Now: func() time.Time { return noon },
 	}
-	writeForward(t, r, file)
-	return r
 }
 
-func writeForward(t *testing.T, r *Runner, file string) {
-	t.Helper()
-	if err := os.WriteFile(filepath.Join(r.Home, ".forward"), []byte(file), 0o600); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// token names an entry of the text of a .forward file.
-func token(t *testing.T, r *Runner, file string, index int) proto.Token {
-	t.Helper()
-	entries, err := forward.Parse([]byte(file), r.Login, r.Home)
-	if err != nil || index >= len(entries) {
-		t.Fatalf("parse %q: %d entries, %v", file, len(entries), err)
-	}
-	return proto.Token{Index: uint16(index), File: forward.FileHash([]byte(file)), Entry: forward.EntryHash(entries[index])}
+// shell is a program that is a command of the user's.
+func (r *Runner) shell(command string) program {
+	return program{"command", []string{"/bin/sh", "-c", command}, r.Home}
 }
 
 const text = "Subject: x\n\nFrom here\n"
@@ -73,11 +58,11 @@ func readHome(t *testing.T, r *Runner, name string) string {
 }
 
 func TestDeliver(t *testing.T) {
-	const file = "bob@example.com\n\"|cat > letter; pwd > where; env > env; umask > umask\"\n"
-	r := newRunner(t, file)
+	const command = "cat > letter; pwd > where; env > env; umask > umask"
+	r := newRunner(t)
 	t.Setenv("SECRET", "1")
-	d := &proto.Deliver{Token: token(t, r, file, 1), Sender: "s@x", Recipient: "alice@h", Original: "alice+list@h"}
-	want(t, r.Deliver(context.Background(), d, letterOf(text)), outcome.Done, proto.ScopeTarget, "2.0.0", "delivered to command")
+	d := &proto.Deliver{Sender: "s@x", Recipient: "alice@h", Original: "alice+list@h", Extension: "list"}
+	want(t, r.Command(context.Background(), command, d, letterOf(text)), outcome.Done, proto.ScopeTarget, "2.0.0", "delivered to command")
 	if got, want := readHome(t, r, "letter"), "From s@x  Wed Mar  4 12:05:06 2026\nReturn-Path: <s@x>\nDelivered-To: alice@h\n"+text; got != want {
 		t.Errorf("command read %q, want %q", got, want)
 	}
@@ -123,13 +108,8 @@ func TestEnvironment(t *testing.T) {
 		},
 		{
 			"extension", "/bin/sh",
-			proto.Deliver{Sender: "s@x", Recipient: "alice@h", Original: "Alice+A+b/../c@h"},
-			"SHELL=/bin/sh SENDER=s@x RECIPIENT=alice@h ORIGINAL_RECIPIENT=Alice+A+b/../c@h EXTENSION=a+b/../c LOCAL=alice DOMAIN=h",
-		},
-		{
-			"extension of another", "/bin/sh",
-			proto.Deliver{Recipient: "alice@h", Original: "bob+x@h"},
-			"SHELL=/bin/sh SENDER= RECIPIENT=alice@h ORIGINAL_RECIPIENT=bob+x@h EXTENSION= LOCAL=alice DOMAIN=h",
+			proto.Deliver{Sender: "s@x", Recipient: "alice@h", Original: "Alice+A+b@h", Extension: "A+b$"},
+			"SHELL=/bin/sh SENDER=s@x RECIPIENT=alice@h ORIGINAL_RECIPIENT=Alice+A+b@h EXTENSION=a+b_ LOCAL=alice DOMAIN=h",
 		},
 		{
 			"hostile", "/bin/sh",
@@ -157,56 +137,58 @@ func TestCleanProperty(t *testing.T) {
 	})
 }
 
-// nothingRan makes sure that no command left a file in the home directory.
-func nothingRan(t *testing.T, r *Runner) {
+// TestOptions: no command is an option of the shell's.
+func TestOptions(t *testing.T) {
+	for _, command := range []string{"-c", "+x", "--", "-"} {
+		r := newRunner(t)
+		want(t, r.Command(context.Background(), command, deliverToAlice(), letterOf(text)), outcome.Later, proto.ScopeTarget, "4.3.0", "command exited with status 127: ")
+	}
+}
+
+// script makes a program that writes what it got, and exits with a status.
+func script(t *testing.T, r *Runner, exit string) string {
 	t.Helper()
-	if names, err := filepath.Glob(filepath.Join(r.Home, "[^.]*")); err != nil || len(names) > 0 {
-		t.Errorf("a command ran: %q, %v", names, err)
-	}
-}
-
-// TestToken: nothing runs unless the file has the very entry at the very place.
-func TestToken(t *testing.T) {
-	const file = "|touch ran\nbob\n|touch other\n"
-	tests := []struct {
-		name   string
-		change func(t *testing.T, r *Runner, token *proto.Token)
-	}{
-		{"other file hash", func(_ *testing.T, _ *Runner, token *proto.Token) { token.File[31]++ }},
-		{"other entry hash", func(_ *testing.T, _ *Runner, token *proto.Token) { token.Entry[0]++ }},
-		{"no hashes", func(_ *testing.T, _ *Runner, token *proto.Token) { *token = proto.Token{} }},
-		{"other index", func(_ *testing.T, _ *Runner, token *proto.Token) { token.Index = 2 }},
-		{"index too large", func(_ *testing.T, _ *Runner, token *proto.Token) { token.Index = 3 }},
-		{"largest index", func(_ *testing.T, _ *Runner, token *proto.Token) { token.Index = 65535 }},
-		{"entry is an address", func(t *testing.T, r *Runner, to *proto.Token) { *to = token(t, r, file, 1) }},
-		{"command of another file", func(t *testing.T, r *Runner, to *proto.Token) {
-			to.Entry = token(t, r, "|touch foreign\n", 0).Entry
-		}},
-		{"file changed", func(t *testing.T, r *Runner, _ *proto.Token) { writeForward(t, r, file+"\n") }},
-		{"file gone", func(t *testing.T, r *Runner, _ *proto.Token) {
-			if err := os.Remove(filepath.Join(r.Home, ".forward")); err != nil {
-				t.Fatal(err)
-			}
-		}},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			r := newRunner(t, file)
-			d := &proto.Deliver{Token: token(t, r, file, 0)}
-			tt.change(t, r, &d.Token)
-			want(t, r.Deliver(context.Background(), d, letterOf(text)), outcome.Later, proto.ScopeStale, "4.3.0", "changed in between")
-			nothingRan(t, r)
-		})
-	}
-}
-
-func TestUnsafeFile(t *testing.T) {
-	const file = "|touch ran\n"
-	r := newRunner(t, file)
-	if err := os.Chmod(filepath.Join(r.Home, ".forward"), 0o620); err != nil {
+	path := filepath.Join(t.TempDir(), "mda")
+	text := "#!/bin/sh\nfor a; do echo \"<$a>\"; done > " + r.Home + "/args\npwd > " + r.Home + "/where\ncat > " + r.Home + "/letter\necho \"$SENDER\" > " + r.Home + "/env\n" + exit + "\n"
+	if err := os.WriteFile(path, []byte(text), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	d := &proto.Deliver{Token: token(t, r, file, 0)}
-	want(t, r.Deliver(context.Background(), d, letterOf(text)), outcome.Later, proto.ScopeTarget, "4.3.0", ".forward")
-	nothingRan(t, r)
+	return path
+}
+
+func TestProgram(t *testing.T) {
+	r := newRunner(t)
+	path := script(t, r, "")
+	words := []string{path, "-d", "%u", "-f%s", "%s", "%r", "%h/x", "*", "$HOME", "%%u"}
+	d := &proto.Deliver{Sender: "-o`id` x@y", Recipient: "alice@h", Original: "alice@h"}
+	l := letterOf(text)
+	want(t, r.Program(context.Background(), words, d, l), outcome.Done, proto.ScopeTarget, "2.0.0", "delivered to "+path)
+	if got, want := readHome(t, r, "args"), "<-d>\n<alice>\n<-f_o_id__x@y>\n<_o_id__x@y>\n<alice@h>\n<"+r.Home+"/x>\n<*>\n<$HOME>\n<%u>\n"; got != want {
+		t.Errorf("arguments %q, want %q", got, want)
+	}
+	if got, want := readHome(t, r, "letter"), "From s@x  Wed Mar  4 12:05:06 2026\nReturn-Path: <s@x>\nDelivered-To: alice@h\n"+text; got != want {
+		t.Errorf("program read %q, want %q", got, want)
+	}
+	if got := readHome(t, r, "env"); got != "-o_id__x@y\n" {
+		t.Errorf("SENDER is %q", got)
+	}
+	home, err := filepath.EvalSymlinks(r.Home)
+	if err != nil || readHome(t, r, "where") != home+"\n" {
+		t.Errorf("program ran in %q, %v", readHome(t, r, "where"), err)
+	}
+
+	path = script(t, r, "echo no such list; exit 67")
+	want(t, r.Program(context.Background(), []string{path}, d, l), outcome.Failed, proto.ScopeTarget, "5.1.1", path+" exited with status 67: no such list")
+	path = script(t, r, "kill -9 $$")
+	want(t, r.Program(context.Background(), []string{path}, d, l), outcome.Later, proto.ScopeTarget, "4.3.0", path+" was killed by signal 9")
+	want(t, r.Program(context.Background(), []string{"/no/such/mda"}, d, l), outcome.Later, proto.ScopeTarget, "4.3.0", "run /no/such/mda: start in "+r.Home)
+
+	files := r.Home
+	path = script(t, r, "")
+	r.Home = "/nonexistent"
+	want(t, r.Program(context.Background(), []string{path}, d, l), outcome.Done, proto.ScopeTarget, "2.0.0", "")
+	r.Home = files
+	if got := readHome(t, r, "where"); got != "/\n" {
+		t.Errorf("without a home the program ran in %q", got)
+	}
 }

@@ -27,20 +27,10 @@ func (r *Runner) environment(d *proto.Deliver) []string {
 		"SENDER=" + clean(d.Sender), // empty for the null sender: sendmail -f '' means it, too
 		"RECIPIENT=" + clean(d.Recipient),
 		"ORIGINAL_RECIPIENT=" + clean(d.Original),
-		"EXTENSION=" + clean(r.extension(d.Original)),
+		"EXTENSION=" + clean(strings.ToLower(d.Extension)),
 		"LOCAL=" + clean(local),
 		"DOMAIN=" + clean(domain),
 	}
-}
-
-// extension is what follows the + where original is login+extension.
-func (r *Runner) extension(original string) string {
-	local, _ := split(original)
-	login, extension, _ := strings.Cut(local, "+")
-	if !strings.EqualFold(login, r.Login) {
-		return ""
-	}
-	return strings.ToLower(extension)
 }
 
 // split takes an address apart at its last @: a quoted local part may have others.
@@ -49,6 +39,15 @@ func split(address string) (local, domain string) {
 		return address[:i], address[i+1:]
 	}
 	return address, ""
+}
+
+// argument is an address as a word of a command line: cleaned, and no option.
+func argument(address string) string {
+	s := clean(address)
+	if strings.HasPrefix(s, "-") {
+		s = "_" + s[1:]
+	}
+	return s
 }
 
 // clean replaces every byte that a shell might find a meaning in, should a

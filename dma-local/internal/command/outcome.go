@@ -23,26 +23,26 @@ func (e end) outcome() outcome.Outcome {
 	case e.input != nil:
 		return outcome.Defer("4.3.0", "%v", e.input)
 	case e.stopped:
-		return outcome.Defer("4.3.0", "command was stopped because the mail system ends")
+		return outcome.Defer("4.3.0", "%s was stopped because the mail system ends", e.name)
 	case e.late:
-		return outcome.Defer("4.3.0", "command did not end within %v%s", e.limit, said(e.output))
+		return outcome.Defer("4.3.0", "%s did not end within %v%s", e.name, e.limit, said(e.output))
 	case e.state == nil:
-		return outcome.Defer("4.3.0", "how the command ended is not known")
+		return outcome.Defer("4.3.0", "how %s ended is not known", e.name)
 	}
 	status := e.state.Sys().(syscall.WaitStatus)
 	if status.Signaled() {
-		return outcome.Defer("4.3.0", "command was killed by signal %d (%v)%s", status.Signal(), status.Signal(), said(e.output))
+		return outcome.Defer("4.3.0", "%s was killed by signal %d (%v)%s", e.name, status.Signal(), status.Signal(), said(e.output))
 	}
-	return exited(status.ExitStatus(), e.output)
+	return exited(e.name, status.ExitStatus(), e.output)
 }
 
-// exited is what becomes of the target when the command ended by itself.
-func exited(exit int, output string) outcome.Outcome {
+// exited is what becomes of the target when name ended by itself.
+func exited(name string, exit int, output string) outcome.Outcome {
 	if exit == sysexits.OK {
-		return outcome.Success("delivered to command")
+		return outcome.Success("delivered to %s", name)
 	}
 	class, code := verdict(exit)
-	if first, rest, _ := strings.Cut(firstLine(output), " "); outcome.ValidCode(first) && first[0] != '2' {
+	if first, rest, _ := strings.Cut(output, " "); outcome.ValidCode(first) && first[0] != '2' {
 		class, code, output = outcome.Failed, first, rest
 		if first[0] == '4' {
 			class = outcome.Later
@@ -50,7 +50,7 @@ func exited(exit int, output string) outcome.Outcome {
 	}
 	return outcome.Outcome{
 		Class: class, Code: code,
-		Text: outcome.Clean(fmt.Sprintf("command exited with status %d%s", exit, said(output))),
+		Text: outcome.Clean(fmt.Sprintf("%s exited with status %d%s", name, exit, said(output))),
 	}
 }
 
@@ -81,16 +81,10 @@ func verdict(exit int) (outcome.Class, string) {
 	return outcome.Failed, "5.3.0" // mail system status
 }
 
-// said is the first line of what a command said, for the end of a sentence.
+// said is what a command said, for the end of a sentence.
 func said(output string) string {
-	line := firstLine(output)
-	if line == "" {
+	if output == "" {
 		return ""
 	}
-	return ": " + line
-}
-
-func firstLine(output string) string {
-	line, _, _ := strings.Cut(strings.TrimLeft(output, " \t\r\n"), "\n")
-	return strings.TrimSpace(line)
+	return ": " + output
 }

@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"dma/common/outcome"
 	"dma/dma-local/internal/letter"
 )
 
@@ -24,8 +25,9 @@ const (
 
 // end is how a command ended.
 type end struct {
-	state   *os.ProcessState // of the shell; nil if the system would not tell
-	output  string           // the beginning of it
+	name    string           // of what was run
+	state   *os.ProcessState // nil if the system would not tell
+	output  string           // the beginning of it, in one line
 	limit   time.Duration
 	late    bool  // it did not end within limit
 	stopped bool  // this process was told to end
@@ -43,9 +45,9 @@ type process struct {
 	read    chan string // the output, when all who could write it have closed it
 }
 
-// run runs command. It returns when /bin/sh has ended, whatever that left running.
-func (r *Runner) run(ctx context.Context, command string, environment []string, l letter.Letter) (end, error) {
-	p, err := start(command, r.Home, environment)
+// run runs a program. It returns when that has ended, whatever it left running.
+func (r *Runner) run(ctx context.Context, what program, environment []string, l letter.Letter) (end, error) {
+	p, err := start(what, environment)
 	if err != nil {
 		return end{}, err
 	}
@@ -64,6 +66,7 @@ func (r *Runner) run(ctx context.Context, command string, environment []string, 
 	if reading {
 		e.output = <-p.read
 	}
+	e.name = what.name
 	return e, nil
 }
 
@@ -117,9 +120,9 @@ func (r *Runner) watch(ctx context.Context, p *process) (e end, reading bool) {
 	return e, reading
 }
 
-// start starts the shell in a process group of its own, with pipes for its
+// start starts a program in a process group of its own, with pipes for its
 // input and output. It has no other descriptors: all of ours are close-on-exec.
-func start(command, home string, environment []string) (*process, error) {
+func start(what program, environment []string) (*process, error) {
 	stdin, input, err := os.Pipe()
 	if err != nil {
 		return nil, fmt.Errorf("make pipe: %w", err)
@@ -131,11 +134,8 @@ func start(command, home string, environment []string) (*process, error) {
 		return nil, fmt.Errorf("make pipe: %w", err)
 	}
 	defer stdout.Close()
-	if strings.HasPrefix(command, "-") || strings.HasPrefix(command, "+") {
-		command = " " + command // it is no option of the shell's
-	}
-	shell, err := os.StartProcess("/bin/sh", []string{"sh", "-c", command}, &os.ProcAttr{
-		Dir:   home,
+	child, err := os.StartProcess(what.args[0], what.args, &os.ProcAttr{
+		Dir:   what.dir,
 		Env:   environment,
 		Files: []*os.File{stdin, stdout, stdout},
 		Sys:   &syscall.SysProcAttr{Setpgid: true},
@@ -143,14 +143,14 @@ func start(command, home string, environment []string) (*process, error) {
 	if err != nil {
 		input.Close()
 		output.Close()
-		return nil, fmt.Errorf("start shell in %s: %w", home, err)
+		return nil, fmt.Errorf("start in %s: %w", what.dir, err)
 	}
 	p := &process{
-		group: shell.Pid, input: input, output: output,
+		group: child.Pid, input: input, output: output,
 		exited: make(chan *os.ProcessState, 1), written: make(chan error, 1), read: make(chan string, 1),
 	}
 	p.workers.Go(func() {
-		state, _ := shell.Wait() // nil after an error
+		state, _ := child.Wait() // nil after an error
 		p.exited <- state
 	})
 	return p, nil
@@ -162,11 +162,11 @@ func (p *process) signal(s syscall.Signal) { _ = syscall.Kill(-p.group, s) }
 // alive tells whether any process of the group is left.
 func (p *process) alive() bool { return syscall.Kill(-p.group, 0) == nil }
 
-// collect reads r to its end and returns the beginning.
+// collect reads r to its end and returns the beginning, as one line.
 func collect(r io.Reader) string {
 	var head strings.Builder
 	// Whatever ends the output, what there was of it counts.
 	_, _ = io.CopyN(&head, r, maxOutput)
 	_, _ = io.Copy(io.Discard, r)
-	return head.String()
+	return outcome.Clean(head.String())
 }

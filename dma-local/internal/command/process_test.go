@@ -24,7 +24,7 @@ func deliverToAlice() *proto.Deliver {
 func (r *Runner) mustRun(t *testing.T, ctx context.Context, command string, l letter.Letter) (outcome.Outcome, time.Duration) {
 	t.Helper()
 	start := time.Now()
-	e, err := r.run(ctx, command, r.environment(deliverToAlice()), l)
+	e, err := r.run(ctx, r.shell(command), r.environment(deliverToAlice()), l)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,7 +72,7 @@ func TestTimeout(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			r := newRunner(t, "")
+			r := newRunner(t)
 			r.Timeout, r.KillAfter = 300*time.Millisecond, 300*time.Millisecond
 			o, took := r.mustRun(t, context.Background(), tt.command, letterOf(bigText))
 			if o.Class != outcome.Later || o.Code != "4.3.0" || !strings.HasPrefix(o.Text, "command did not end within 300ms") {
@@ -88,7 +88,7 @@ func TestTimeout(t *testing.T) {
 
 // TestGrace: SIGKILL waits for those who use the time after SIGTERM.
 func TestGrace(t *testing.T) {
-	r := newRunner(t, "")
+	r := newRunner(t)
 	r.Timeout = 300 * time.Millisecond
 	o, took := r.mustRun(t, context.Background(), "(trap 'sleep 0.3; touch tidy; exit' TERM; sleep 1000 & wait) & wait", letterOf(text))
 	if o.Class != outcome.Later || took > 20*time.Second {
@@ -98,7 +98,7 @@ func TestGrace(t *testing.T) {
 }
 
 func TestStop(t *testing.T) {
-	r := newRunner(t, "")
+	r := newRunner(t)
 	r.StopAfter = 300 * time.Millisecond
 	ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
 	defer cancel()
@@ -117,7 +117,7 @@ func TestLeftRunning(t *testing.T) {
 		"holds output, ignores hangup": "(trap '' HUP TERM; exec sleep 1000) & echo $! > pid; echo said; exit 75",
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := newRunner(t, "")
+			r := newRunner(t)
 			killLater(t, r, "pid")
 			o, took := r.mustRun(t, context.Background(), command, letterOf(bigText))
 			if o.Class != outcome.Later || o.Text != "command exited with status 75: said" {
@@ -135,9 +135,9 @@ func TestLeftRunning(t *testing.T) {
 }
 
 func TestMuchOutput(t *testing.T) {
-	r := newRunner(t, "")
+	r := newRunner(t)
 	o, _ := r.mustRun(t, context.Background(), "echo first; head -c 100000000 /dev/zero; exit 75", letterOf(text))
-	if o.Class != outcome.Later || o.Text != "command exited with status 75: first" {
+	if o.Class != outcome.Later || !strings.HasPrefix(o.Text, "command exited with status 75: first ???") {
 		t.Errorf("got %v", o)
 	}
 	o, _ = r.mustRun(t, context.Background(), "head -c 100000000 /dev/zero; exit 75", letterOf(text))
@@ -153,7 +153,7 @@ func TestInputNotRead(t *testing.T) {
 		"some":   "head -n 1 > line; exit 0",
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := newRunner(t, "")
+			r := newRunner(t)
 			o, _ := r.mustRun(t, context.Background(), command, letterOf(bigText))
 			if o.Class != outcome.Done {
 				t.Errorf("got %v", o)
@@ -165,7 +165,7 @@ func TestInputNotRead(t *testing.T) {
 // TestInputCut: a command never sees the end of half a message.
 func TestInputCut(t *testing.T) {
 	for range 50 { // an end that came too early would not be seen each time
-		r := newRunner(t, "")
+		r := newRunner(t)
 		l := letterOf(text)
 		l.Size++
 		o, _ := r.mustRun(t, context.Background(), "while read -r line; do :; done; : > complete", l)
@@ -179,7 +179,7 @@ func TestInputCut(t *testing.T) {
 }
 
 func TestBigInput(t *testing.T) {
-	r := newRunner(t, "")
+	r := newRunner(t)
 	o, _ := r.mustRun(t, context.Background(), "cat > letter", letterOf(bigText))
 	if got := readHome(t, r, "letter"); o.Class != outcome.Done || !strings.HasSuffix(got, "Delivered-To: alice@h\n"+bigText) {
 		t.Errorf("got %v, %d bytes", o, len(got))
@@ -187,9 +187,9 @@ func TestBigInput(t *testing.T) {
 }
 
 func TestCannotStart(t *testing.T) {
-	r := newRunner(t, "")
+	r := newRunner(t)
 	r.Home += "/none"
-	if _, err := r.run(context.Background(), "exit 0", nil, letterOf(text)); !errors.Is(err, os.ErrNotExist) {
+	if _, err := r.run(context.Background(), r.shell("exit 0"), nil, letterOf(text)); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -208,7 +208,7 @@ func TestDescriptors(t *testing.T) {
 	if _, err := os.Stat("/proc/self/fd"); err != nil {
 		t.Skip("no /proc/self/fd here")
 	}
-	r := newRunner(t, "")
+	r := newRunner(t)
 	r.mustRun(t, context.Background(), "exec ls -l /proc/self/fd > fds", letterOf(text))
 	var fds []string
 	for line := range strings.Lines(readHome(t, r, "fds")) {
@@ -224,7 +224,7 @@ func TestDescriptors(t *testing.T) {
 
 // TestLeaks: a delivery leaves no descriptor and no child behind.
 func TestLeaks(t *testing.T) {
-	r := newRunner(t, "")
+	r := newRunner(t)
 	count := func() int {
 		names, err := os.ReadDir("/dev/fd")
 		if err != nil {

@@ -1,6 +1,6 @@
 // Package letter writes a message as final delivery hands it over: behind a From
-// line, Return-Path and Delivered-To fields (RULES D3, D7), and for a mailbox
-// quoted as mboxrd (RULES D4).
+// line, Return-Path and Delivered-To fields (RULES D3, D7), for a mailbox also
+// quoted as mboxrd (RULES D4), and for a maildir without the From line (RULES D5).
 package letter
 
 import (
@@ -17,7 +17,7 @@ import (
 const bufSize = 64 << 10
 
 // ErrText is wrapped by errors of reading the text of a letter. Every other
-// error of Write and WriteMbox came from the writer.
+// error of the Write functions came from the writer.
 var ErrText = errors.New("message cannot be read")
 
 // Letter is a message on its last step.
@@ -31,7 +31,18 @@ type Letter struct {
 // Write writes the letter as a command reads it: the text as it is.
 func (l Letter) Write(w io.Writer, at time.Time) error {
 	b := bufio.NewWriterSize(w, bufSize)
-	l.preface(b, at)
+	l.fromLine(b, at)
+	l.fields(b)
+	if err := l.copyText(b); err != nil {
+		return err
+	}
+	return b.Flush()
+}
+
+// WriteMaildir writes the letter as a file of a maildir: without a From line.
+func (l Letter) WriteMaildir(w io.Writer) error {
+	b := bufio.NewWriterSize(w, bufSize)
+	l.fields(b)
 	if err := l.copyText(b); err != nil {
 		return err
 	}
@@ -42,7 +53,8 @@ func (l Letter) Write(w io.Writer, at time.Time) error {
 // line end and a blank line.
 func (l Letter) WriteMbox(w io.Writer, at time.Time) error {
 	b := bufio.NewWriterSize(w, bufSize)
-	l.preface(b, at)
+	l.fromLine(b, at)
+	l.fields(b)
 	q := &quoter{w: b}
 	if err := l.copyText(q); err != nil {
 		return err
@@ -53,8 +65,8 @@ func (l Letter) WriteMbox(w io.Writer, at time.Time) error {
 	return b.Flush()
 }
 
-// preface needs no error checks: b keeps the first error for Flush.
-func (l Letter) preface(b *bufio.Writer, at time.Time) {
+// fromLine needs no error checks: b keeps the first error for Flush.
+func (l Letter) fromLine(b *bufio.Writer, at time.Time) {
 	sender := l.Sender
 	if sender == "" {
 		sender = "MAILER-DAEMON"
@@ -62,6 +74,10 @@ func (l Letter) preface(b *bufio.Writer, at time.Time) {
 	// An address may hold a blank in quotes, but readers take the line apart at blanks.
 	sender = strings.ReplaceAll(sender, " ", "-")
 	fmt.Fprintf(b, "From %s  %s\n", sender, at.Format(time.ANSIC))
+}
+
+// fields writes those that final delivery puts in front.
+func (l Letter) fields(b *bufio.Writer) {
 	fmt.Fprintf(b, "Return-Path: <%s>\n", l.Sender)
 	for _, to := range l.DeliveredTo {
 		fmt.Fprintf(b, "Delivered-To: %s\n", to)

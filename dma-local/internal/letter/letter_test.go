@@ -65,6 +65,13 @@ func TestText(t *testing.T) {
 			if got, want := mbox.String(), preface+tt.mbox; got != want {
 				t.Errorf("WriteMbox:\n got %q\nwant %q", got, want)
 			}
+			var file bytes.Buffer
+			if err := letterOf(tt.text).WriteMaildir(&file); err != nil {
+				t.Fatal(err)
+			}
+			if got, want := file.String(), "Return-Path: <a@b.example>\n"+tt.plain; got != want {
+				t.Errorf("WriteMaildir:\n got %q\nwant %q", got, want)
+			}
 		})
 	}
 }

@@ -22,11 +22,10 @@ func (b *Box) Check(w Writer) error {
 	if dir.Mode&unix.S_IFMT != unix.S_IFDIR {
 		return problem(nil, "", "mail directory %s is not a directory", b.Dir)
 	}
-	if !w.may(&dir, 0o7) {
-		return b.closedDirectory(os.ErrPermission)
-	}
 	err := unix.Lstat(b.path(), &st)
 	switch {
+	case !w.may(&dir, 0o5), errors.Is(err, unix.ENOENT) && !w.may(&dir, 0o7):
+		return b.closedDirectory(os.ErrPermission)
 	case errors.Is(err, unix.ENOENT):
 		if w.UID != b.UID {
 			return b.missing()

@@ -12,7 +12,9 @@ import (
 )
 
 // errBusy is wrapped by errors of locking that another try may not meet.
-var errBusy = errors.New("mailbox is locked")
+var errBusy = errors.New("locked")
+
+func (b *Box) busy(why string) error { return fmt.Errorf("%s is %w%s", b.kind(), errBusy, why) }
 
 // lock is a mailbox that nobody else writes to: by the kernel's locks, which the
 // open file holds, and by a lock file beside it, <login>.lock (RULES D2).
@@ -40,7 +42,7 @@ func (b *Box) acquire(ctx context.Context, dir *os.File) (*lock, error) {
 		case <-pause.C:
 		case <-ctx.Done():
 			pause.Stop()
-			return nil, problem(err, "", "lock mailbox %s, tried for up to %v", b.path(), b.LockWait)
+			return nil, problem(err, "", "lock %s, tried for up to %v", b.what(), b.LockWait)
 		}
 	}
 }
@@ -55,9 +57,9 @@ func (b *Box) try(dir *os.File) (*lock, error) {
 	if err := kernelLock(int(f.Fd())); err != nil {
 		l.release()
 		if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EACCES) { // POSIX allows either
-			return nil, fmt.Errorf("%w by another program", errBusy)
+			return nil, b.busy(" by another program")
 		}
-		return nil, problem(err, "", "lock mailbox %s", b.path())
+		return nil, problem(err, "", "lock %s", b.what())
 	}
 	if err = b.dotlock(l); err == nil {
 		err = b.same(l)
@@ -81,10 +83,11 @@ func (b *Box) dotlock(l *lock) error {
 	}
 	switch {
 	case errors.Is(err, unix.EEXIST):
-		return fmt.Errorf("%w by the lock file %s.lock", errBusy, b.path())
-	case errors.Is(err, unix.EACCES):
-		// RULES D2 wants both locks for a mailbox: a mail reader may know this one only.
-		return b.closedDirectory(err)
+		return b.busy(" by the lock file " + b.path() + ".lock")
+	case errors.Is(err, unix.EACCES), b.File && err != nil:
+		// Where we may make none, neither may those who share the mailbox with us: the
+		// kernel's locks are what they can have.
+		return nil
 	case err != nil:
 		return problem(err, "", "make lock file %s.lock", b.path())
 	}
@@ -149,14 +152,14 @@ func (b *Box) removeStale(l *lock) error {
 func (b *Box) same(l *lock) error {
 	var held, named unix.Stat_t
 	if err := unix.Fstat(int(l.file.Fd()), &held); err != nil {
-		return problem(err, "", "stat mailbox %s", b.path())
+		return problem(err, "", "stat %s", b.what())
 	}
 	err := unix.Fstatat(int(l.dir.Fd()), b.Login, &named, unix.AT_SYMLINK_NOFOLLOW)
 	if errors.Is(err, unix.ENOENT) || err == nil && (held.Dev != named.Dev || held.Ino != named.Ino) {
-		return fmt.Errorf("%w: it was replaced just now", errBusy)
+		return b.busy(": it was replaced just now")
 	}
 	if err != nil {
-		return problem(err, "", "stat mailbox %s", b.path())
+		return problem(err, "", "stat %s", b.what())
 	}
 	l.size = held.Size
 	return b.checkFile(&held)

@@ -35,6 +35,7 @@ func roles() map[string]func(args []string) error {
 		"limit":   limitRole,
 	}
 	addSystemRoles(r)
+	addTracedRoles(r)
 	return r
 }
 

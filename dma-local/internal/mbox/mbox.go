@@ -1,11 +1,14 @@
-// Package mbox appends messages to a user's mailbox, a file in mboxrd format in
-// the mail directory (RULES D1 to D4).
+// Package mbox appends messages to a file in mboxrd format: a user's mailbox in
+// the mail directory (RULES D1 to D4), or a file that a user has chosen (RULES D6).
 //
-// It is made for a process that is the user, with the group that may write in
+// For a mailbox it is made for a process that is the user, with the group that may write in
 // the mail directory as its effective group. For a mailbox whose owner no process
 // of the suite may become, root, the process is another account with that group.
 // Nothing in the mail directory is trusted: names are used relative to the open
 // directory and never followed, and whatever is not as it should be defers.
+//
+// For a file that the user has chosen the process is the user and no more than
+// that. What the user may write, it may.
 package mbox
 
 import (
@@ -32,7 +35,8 @@ const (
 type Box struct {
 	Dir      string               // the mail directory
 	Login    string               // the name of the file in it
-	UID      uint32               // the owner that the file must have
+	File     bool                 // it is not a mailbox, but a file that the user has chosen
+	UID      uint32               // the owner that a mailbox must have
 	Group    string               // name of the group that may write in Dir, for messages; empty: the owner may
 	LockWait time.Duration        // how long to wait for locks
 	Pause    func() time.Duration // how long to wait between two tries
@@ -41,14 +45,24 @@ type Box struct {
 
 func (b *Box) path() string { return filepath.Join(b.Dir, b.Login) }
 
+// kind is what messages call it.
+func (b *Box) kind() string {
+	if b.File {
+		return "file"
+	}
+	return "mailbox"
+}
+
+func (b *Box) what() string { return b.kind() + " " + b.path() }
+
 // Deliver appends letters and returns one result for each, in their order. All
 // share one lock and one sync, and no result says done before that sync (RULES
 // D9). Only the wait for locks ends with ctx; an append is finished or undone.
 func (b *Box) Deliver(ctx context.Context, letters []letter.Letter) []proto.Result {
 	results := make([]proto.Result, len(letters))
 	dir, err := os.OpenFile(b.Dir, os.O_RDONLY|unix.O_DIRECTORY, 0)
-	if err != nil {
-		err = problem(err, "", "open mail directory %s", b.Dir)
+	if p := (*os.PathError)(nil); errors.As(err, &p) { // the path is said once
+		err = problem(p.Err, "", "open %s", b.directory())
 	}
 	var l *lock
 	if err == nil {
@@ -57,31 +71,16 @@ func (b *Box) Deliver(ctx context.Context, letters []letter.Letter) []proto.Resu
 	}
 	if err != nil {
 		for i := range results {
-			results[i] = proto.Result{Scope: proto.ScopeDestination, Outcome: deferral(err)}
+			results[i] = proto.Result{Scope: proto.ScopeDestination, Outcome: letter.Deferral(err)}
 		}
 		return results
 	}
 	defer l.release()
 	for i, err := range appendAll(l.file, l.size, letters, b.Now()) {
-		results[i] = proto.Result{Scope: proto.ScopeTarget, Outcome: outcome.Success("delivered to mailbox")}
+		results[i] = proto.Result{Scope: proto.ScopeTarget, Outcome: outcome.Success("delivered to %s", b.kind())}
 		if err != nil {
-			results[i].Outcome = deferral(problem(err, "", "append to mailbox %s", b.path()))
+			results[i].Outcome = letter.Deferral(problem(err, "", "append to %s", b.what()))
 		}
 	}
 	return results
-}
-
-// deferral picks the code of RFC 3463 for err. Nothing that goes wrong with a
-// mailbox is for ever: the person can repair it, and the mail waits until then.
-func deferral(err error) outcome.Outcome {
-	code := "4.2.0" // other mailbox status
-	switch {
-	case errors.Is(err, letter.ErrText):
-		code = "4.3.0" // other mail system status
-	case errors.Is(err, unix.ENOSPC):
-		code = "4.3.1" // mail system full
-	case errors.Is(err, unix.EDQUOT), errors.Is(err, unix.EFBIG):
-		code = "4.2.2" // mailbox full
-	}
-	return outcome.Defer(code, "%v", err)
 }

@@ -2,6 +2,7 @@ package mbox
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -179,4 +180,77 @@ func TestKilled(t *testing.T) {
 		t.Errorf("mailbox ends in %q", got[len(torn)-10:])
 	}
 	onlyMailbox(t, box)
+}
+
+// TestFile: a file that the user has chosen may be what no mailbox may be, and has
+// the user's mode (RULES D6).
+func TestFile(t *testing.T) {
+	const added = entryHead + "A: b\n\nhello\n\n"
+	tests := []struct {
+		name string
+		make func(b *Box) error
+		mode os.FileMode
+	}{
+		{"new", func(*Box) error { return nil }, 0o600},
+		{"there", func(b *Box) error { return os.WriteFile(b.path(), nil, 0o644) }, 0o644},
+		{"executable", func(b *Box) error { return os.WriteFile(b.path(), nil, 0o755) }, 0o755},
+		{"hard link", func(b *Box) error {
+			return errors.Join(os.WriteFile(b.path(), nil, 0o600), os.Link(b.path(), b.Dir+"/x"))
+		}, 0o600},
+		{"another's", func(b *Box) error {
+			b.UID++
+			return os.WriteFile(b.path(), nil, 0o600)
+		}, 0o600},
+		{"lock file cannot be made", func(b *Box) error {
+			b.Login = strings.Repeat("x", 255)
+			return os.WriteFile(b.path(), nil, 0o600)
+		}, 0o600},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			box := newBox(t.TempDir())
+			box.File = true
+			box.Now = func() time.Time { return noon }
+			if err := tt.make(box); err != nil {
+				t.Fatal(err)
+			}
+			r := box.Deliver(context.Background(), []letter.Letter{letterOf("A: b\n\nhello\n")})[0]
+			want(t, r, outcome.Done, proto.ScopeTarget, "2.0.0", "delivered to file")
+			if got := contents(t, box); got != added {
+				t.Errorf("got %q", got)
+			}
+			if st, err := os.Stat(box.path()); err != nil || st.Mode() != tt.mode {
+				t.Errorf("mode: %v, %v; want %v", st, err, tt.mode)
+			}
+			if _, err := os.Lstat(box.path() + ".lock"); err == nil {
+				t.Error("the lock file is still there")
+			}
+		})
+	}
+	for _, tt := range unsafe {
+		switch tt.name {
+		case "second link", "executable", "owner", "missing, of an account that no process may be":
+			continue // may be
+		}
+		t.Run(tt.name, func(t *testing.T) {
+			box := newBox(t.TempDir())
+			box.File = true
+			if err := tt.make(t, box); err != nil {
+				t.Fatal(err)
+			}
+			r := box.Deliver(context.Background(), []letter.Letter{letterOf("\n")})[0]
+			want(t, r, outcome.Later, proto.ScopeDestination, "4.2.0", box.Dir)
+		})
+	}
+}
+
+// TestFileLocks: the lock file of another counts, though ours need not be there.
+func TestFileLocks(t *testing.T) {
+	box := newBox(t.TempDir())
+	box.File = true
+	if err := os.WriteFile(box.path()+".lock", []byte("1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := box.Deliver(context.Background(), []letter.Letter{letterOf("\n")})[0]
+	want(t, r, outcome.Later, proto.ScopeDestination, "4.2.0", "file is locked by the lock file")
 }

@@ -9,6 +9,7 @@ import (
 )
 
 // newMode is the mode of a new mailbox: programs of the mail group may use it, too.
+// A file that the user has chosen is for the user alone.
 const newMode = 0o660
 
 // O_NONBLOCK is for what is no regular file: opening a FIFO must not wait.
@@ -26,7 +27,7 @@ func (b *Box) open(dir *os.File) (*os.File, error) {
 	var st unix.Stat_t
 	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
 		f.Close()
-		return nil, problem(err, "", "stat mailbox %s", b.path())
+		return nil, problem(err, "", "stat %s", b.what())
 	}
 	if err := b.checkFile(&st); err != nil {
 		f.Close()
@@ -45,17 +46,19 @@ func (b *Box) create(dir *os.File) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Some systems give a new file the group of its directory. Mode after group:
-	// nobody else gets rights in between. umask does not count here.
-	if err = unix.Fchown(int(f.Fd()), -1, os.Getegid()); err == nil {
-		err = unix.Fchmod(int(f.Fd()), newMode)
+	if !b.File {
+		// Some systems give a new file the group of its directory. Mode after group:
+		// nobody else gets rights in between. umask does not count here.
+		if err = unix.Fchown(int(f.Fd()), -1, os.Getegid()); err == nil {
+			err = unix.Fchmod(int(f.Fd()), newMode)
+		}
 	}
 	if err == nil {
 		err = dir.Sync() // without its name the file is lost with all that is in it
 	}
 	if err != nil {
 		f.Close()
-		return nil, fmt.Errorf("make new mailbox: %w", err)
+		return nil, fmt.Errorf("make new %s: %w", b.kind(), err)
 	}
 	return f, nil
 }
@@ -66,7 +69,7 @@ func (b *Box) explain(dir *os.File, err error) error {
 		return p
 	}
 	if errors.Is(err, unix.EEXIST) { // somebody else made it just now
-		return fmt.Errorf("%w: it was made just now", errBusy)
+		return b.busy(": it was made just now")
 	}
 	var st unix.Stat_t
 	serr := unix.Fstatat(int(dir.Fd()), b.Login, &st, unix.AT_SYMLINK_NOFOLLOW)
@@ -76,12 +79,12 @@ func (b *Box) explain(dir *os.File, err error) error {
 			return p
 		}
 		if errors.Is(err, unix.EACCES) {
-			return problem(err, b.permit(), "mailbox %s", b.path())
+			return problem(err, b.permit(), "%s", b.what())
 		}
 	case errors.Is(err, unix.EACCES):
 		return b.closedDirectory(err)
 	}
-	return problem(err, "", "mailbox %s", b.path())
+	return problem(err, "", "%s", b.what())
 }
 
 // checkFile looks for what no mailbox may be.
@@ -92,7 +95,9 @@ func (b *Box) checkFile(st *unix.Stat_t) error {
 	case unix.S_IFREG:
 		switch {
 		case st.Nlink == 0: // a mail reader removed or replaced it, and the next try finds the new one
-			return fmt.Errorf("%w: it was replaced just now", errBusy)
+			return b.busy(": it was replaced just now")
+		case b.File: // what the user may write
+			return nil
 		case st.Nlink != 1:
 			what, remedy = fmt.Sprintf("has %d names (hard links)", st.Nlink), "leave it one"
 		case st.Uid != b.UID:
@@ -110,12 +115,19 @@ func (b *Box) checkFile(st *unix.Stat_t) error {
 	default:
 		what = "is not a regular file"
 	}
-	return problem(nil, remedy, "mailbox %s %s", b.path(), what)
+	return problem(nil, remedy, "%s %s", b.what(), what)
 }
 
 func (b *Box) missing() *Problem {
 	return problem(nil, fmt.Sprintf("as root run: install -m 660 -o %s -g %s /dev/null %s", b.Login, b.Group, b.path()),
-		"mailbox %s does not exist", b.path())
+		"%s does not exist", b.what())
+}
+
+func (b *Box) directory() string {
+	if b.File {
+		return "directory " + b.Dir
+	}
+	return "mail directory " + b.Dir
 }
 
 // permit tells how to make an existing mailbox writable: never by install, which
@@ -128,8 +140,8 @@ func (b *Box) permit() string {
 }
 
 func (b *Box) closedDirectory(cause error) *Problem {
-	if b.Group == "" {
-		return problem(cause, "run: chmod u+rwx "+b.Dir, "mail directory %s cannot be written", b.Dir)
+	if b.Group == "" || b.File {
+		return problem(cause, "run: chmod u+rwx "+b.Dir, "%s cannot be written", b.directory())
 	}
 	return problem(cause, fmt.Sprintf("as root run: chgrp %s %s && chmod g+rwx %s", b.Group, b.Dir, b.Dir),
 		"mail directory %s cannot be written by group %s", b.Dir, b.Group)

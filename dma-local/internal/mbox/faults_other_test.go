@@ -1,0 +1,5 @@
+//go:build !system
+
+package mbox
+
+func addTracedRoles(map[string]func([]string) error) {}
