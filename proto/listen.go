@@ -21,29 +21,39 @@ type Listener struct {
 }
 
 // Listen makes a socket at path, in place of what a dead process left there.
-// Who may connect is up to the directory; the socket itself is open to all.
+// Who may connect is up to the directory; the socket itself is open to all, and
+// it is from the moment that it has its name: one that a process left behind
+// which died in between would shut everybody out.
 // The caller holds a lock that nobody else listens without.
 func Listen(path string) (*Listener, error) {
-	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("listen: %w", err)
+	l, err := listen(path+"~", path)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s: %w", path, err)
+	}
+	return l, nil
+}
+
+func listen(name, path string) (*Listener, error) {
+	if err := os.Remove(name); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
 	}
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
-		return nil, fmt.Errorf("listen on %s: %w", path, err)
+		return nil, err
 	}
 	f := os.NewFile(uintptr(fd), path)
-	if err = unix.Bind(fd, &unix.SockaddrUnix{Name: path}); err == nil {
-		if err = os.Chmod(path, 0o666); err == nil {
-			err = unix.Listen(fd, backlog)
-		}
-	}
 	var raw syscall.RawConn
-	if err == nil {
-		raw, err = f.SyscallConn()
-	}
-	if err != nil {
-		f.Close()
-		return nil, fmt.Errorf("listen on %s: %w", path, err)
+	for _, step := range []func() error{
+		func() error { return unix.Bind(fd, &unix.SockaddrUnix{Name: name}) },
+		func() error { return os.Chmod(name, 0o666) },
+		func() error { return unix.Listen(fd, backlog) },
+		func() error { return os.Rename(name, path) },
+		func() (err error) { raw, err = f.SyscallConn(); return err },
+	} {
+		if err := step(); err != nil {
+			f.Close()
+			return nil, err
+		}
 	}
 	return &Listener{f, raw}, nil
 }

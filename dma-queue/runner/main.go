@@ -99,7 +99,7 @@ func run(spawn *proto.Conn, log *maillog.Log) int {
 	}
 	s.Start()
 	clients := control.New(s, log, callers(log))
-	err = serve(s, clients, picker, queue)
+	err = serve(s, clients, picker, queue, func() bool { return conf.site().Defer })
 	if eerr := s.End(); err == nil {
 		err = eerr
 	}
@@ -114,7 +114,7 @@ func run(spawn *proto.Conn, log *maillog.Log) int {
 
 // serve listens and works until nothing is left, not even after the listener was
 // closed: from then on a front end starts a runner of its own.
-func serve(s *schedule.Scheduler, clients *control.Server, picker *pickup.Picker, queue *queue.Queue) error {
+func serve(s *schedule.Scheduler, clients *control.Server, picker *pickup.Picker, queue *queue.Queue, deferred func() bool) error {
 	for {
 		l, err := proto.Listen(site.Spool + "/run/control")
 		if err != nil {
@@ -130,7 +130,8 @@ func serve(s *schedule.Scheduler, clients *control.Server, picker *pickup.Picker
 		if err != nil {
 			return err
 		}
-		if !slices.ContainsFunc(left, picker.Ready) {
+		// With DEFER, what is there waits for a flush, which starts a runner.
+		if deferred() || !slices.ContainsFunc(left, picker.Ready) {
 			return nil
 		}
 	}

@@ -131,6 +131,7 @@ func (c *configuration) rebuild() {
 		Route:     func(sender, address string) string { return lane(cf, sender, address) },
 		Via:       func(sender, address string) string { return via(cf, sender, address) },
 		Backoff:   schedule.Backoff{Min: cf.MinRetry, Max: cf.MaxRetry},
+		Defer:     cf.Defer,
 		MaxAge:    cf.MaxAge,
 		DelayWarn: cf.DelayWarn,
 		FullSize:  cf.FullBounce,

@@ -39,7 +39,7 @@ func TestFirstMail(t *testing.T) {
 			w := newWorld(t, quick)
 			w.home("alice", ".forward", forward)
 			const body = "From here on\n>From there\n.\n..\nlast line"
-			w.must("carol", body, "mail", "-s", "greetings", "alice", "bob", "x@remote.example", "y@remote.example")
+			w.must("carol", body, "bsd-mailx", "-s", "greetings", "alice", "bob", "x@remote.example", "y@remote.example")
 			w.drained(20 * time.Second)
 
 			for _, u := range []string{"alice", "bob"} {
@@ -112,7 +112,7 @@ func (w *world) checkTransactions(body string) {
 func TestEachRecipientItsOwnEnd(t *testing.T) {
 	w := newWorld(t, quick, "1|^RCPT TO:<x@|450 4.2.1 not now", "0|^RCPT TO:<y@|550 5.1.1 nobody of that name")
 	w.home("alice", ".forward", "!alice\nfar@remote.example\n")
-	w.must("carol", "hello\n", "mail", "-s", "greetings", "alice", "bob", "x@remote.example", "y@remote.example", "z@remote.example")
+	w.must("carol", "hello\n", "bsd-mailx", "-s", "greetings", "alice", "bob", "x@remote.example", "y@remote.example", "z@remote.example")
 	w.drained(20 * time.Second)
 
 	var recipients []string

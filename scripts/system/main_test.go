@@ -31,7 +31,12 @@ const (
 	buildVariable = "DMA_SYSTEM_BUILD"
 )
 
+var update = flag.Bool("update", false, "write "+clientsTable+" anew")
+
 func TestMain(m *testing.M) {
+	if isRecorder() {
+		record()
+	}
 	flag.Parse()
 	var code int
 	var err error
@@ -88,6 +93,14 @@ func outside() (int, error) {
 	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	cmd.Env = append(os.Environ(), stageVariable+"=init", buildVariable+"="+build)
+	if *update { // what is written inside is written to the copy
+		f, err := os.OpenFile(clientsTable, os.O_WRONLY|os.O_CREATE, 0o644)
+		if err != nil {
+			return 1, err
+		}
+		defer f.Close()
+		cmd.ExtraFiles = []*os.File{f}
+	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC,
 		Pdeathsig:  syscall.SIGKILL,
@@ -114,7 +127,11 @@ func asInit() (int, error) {
 			return 1, err
 		}
 	}
-	self, err := os.StartProcess("/proc/self/exe", os.Args, &os.ProcAttr{Env: os.Environ(), Files: []*os.File{nil, os.Stdout, os.Stderr}})
+	files := []*os.File{nil, os.Stdout, os.Stderr}
+	if *update {
+		files = append(files, os.NewFile(3, clientsTable))
+	}
+	self, err := os.StartProcess("/proc/self/exe", os.Args, &os.ProcAttr{Env: os.Environ(), Files: files})
 	if err != nil {
 		return 1, err
 	}
@@ -220,6 +237,12 @@ func loopback() error {
 // users have a home, a shell and mail.
 var users = []string{"alice", "bob", "carol"}
 
+// fullNames are in the password file as chfn puts them there.
+var fullNames = map[string]string{"alice": "Alice Adams,Room 7,,", "bob": "Bob Böhm"}
+
+// aliases is what the alias file says when a test starts.
+const aliases = "postmaster: root\nteam: alice, bob\n"
+
 // inside installs the suite as the README says, on a machine with users.
 func inside() error {
 	files := map[string]string{
@@ -228,7 +251,7 @@ func inside() error {
 		"/etc/hosts":         "127.0.0.1 localhost\n127.0.1.1 client.example.net client\n",
 		"/etc/resolv.conf":   "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n",
 		"/etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n",
-		"/etc/aliases":       "postmaster: root\nteam: alice, bob\n",
+		"/etc/aliases":       aliases,
 	}
 	for path, text := range files {
 		_ = os.Remove(path) // may be a link
@@ -238,7 +261,7 @@ func inside() error {
 	}
 	var commands [][]string
 	for i, u := range users {
-		commands = append(commands, []string{"useradd", "-m", "-U", "-u", fmt.Sprint(5001 + i), "-s", "/bin/sh", u})
+		commands = append(commands, []string{"useradd", "-m", "-U", "-u", fmt.Sprint(5001 + i), "-s", "/bin/sh", "-c", fullNames[u], u})
 	}
 	commands = append(commands,
 		[]string{"make", "-s", "-C", repository(), "install", "BUILD=" + os.Getenv(buildVariable)},

@@ -116,6 +116,9 @@ func newWorld(t *testing.T, conf string, answers ...string) *world {
 	for _, u := range users {
 		_ = os.Remove("/home/" + u + "/.forward")
 	}
+	if err := os.WriteFile("/etc/aliases", []byte(aliases), 0o644); err != nil {
+		t.Fatal(err)
+	}
 	w := &world{t: t, sink: t.TempDir()}
 	w.start(answers...)
 	t.Cleanup(func() {

@@ -43,7 +43,8 @@ type session struct {
 
 func (s *session) talk(c *proto.Conn) error {
 	err := s.command(c)
-	if err != nil && s.begun {
+	var failure *front.Failure
+	if err != nil && s.begun && !errors.As(err, &failure) {
 		return fmt.Errorf("%w: %w", front.ErrStarted, err)
 	}
 	return err
@@ -91,17 +92,20 @@ func (s *session) change(c *proto.Conn) error {
 		}
 		s.begun = true
 		ack := p.Message.(*proto.Ack)
-		if which.By == proto.ByID && ack.Count+ack.Denied == 0 {
+		if which.By == proto.ByID && ack.Count+ack.Denied+ack.Busy == 0 {
 			missing++
 			fmt.Fprintf(s.stderr, "dma-queue: %s: no such message in the queue%s\n", outcome.Clean(which.Value), s.orState())
 		}
 		total.Count += ack.Count
 		total.Denied += ack.Denied
+		total.Busy += ack.Busy
 	}
 	fmt.Fprintf(s.w, "%s: %s\n", s.done(), count(total.Count))
 	switch {
 	case total.Denied > 0:
 		return &front.Failure{Code: sysexits.NoPerm, Err: fmt.Errorf("%s not yours, and left alone; root may", count(total.Denied))}
+	case total.Busy > 0:
+		return &front.Failure{Code: sysexits.TempFail, Err: fmt.Errorf("%s still being delivered; what is under way does not stop yet, and the rest is removed when it has", count(total.Busy))}
 	case missing > 0:
 		return &front.Failure{Code: sysexits.NoInput, Err: fmt.Errorf("%s not found; mailq shows what there is", count(uint32(missing)))}
 	}

@@ -203,7 +203,7 @@ func TestQuote(t *testing.T) {
 }
 
 func TestChanges(t *testing.T) {
-	acks := map[string]proto.Ack{"mine": {Count: 1}, "theirs": {Denied: 1}, "": {Count: 4}}
+	acks := map[string]proto.Ack{"mine": {Count: 1}, "theirs": {Denied: 1}, "stuck": {Busy: 1}, "": {Count: 4}}
 	for name, c := range map[string]struct {
 		command   string
 		by        proto.By
@@ -217,6 +217,7 @@ func TestChanges(t *testing.T) {
 		"remove sender": {"remove", proto.BySender, nil, proto.TypeRemove, "removed: 4 messages\n", "", 0},
 		"flush":         {"flush", proto.ByRecipient, nil, proto.TypeFlush, "to be tried now: 4 messages\n", "", 0},
 		"denied":        {"remove", proto.ByID, []string{"mine", "theirs"}, proto.TypeRemove, "removed: 1 message\n", "", sysexits.NoPerm},
+		"busy":          {"remove", proto.ByID, []string{"stuck", "mine"}, proto.TypeRemove, "removed: 1 message\n", "", sysexits.TempFail},
 		"missing":       {"release", proto.ByID, []string{"no", "mine"}, proto.TypeRelease, "released: 1 message\n", "dma-queue: no: no such message in the queue, or it is not held\n", sysexits.NoInput},
 	} {
 		out, errs, err := command(t, front.Options{Command: c.command, By: c.by, Args: c.args}, func(conn *proto.Conn, p proto.Packet) error {
@@ -237,7 +238,7 @@ func TestChanges(t *testing.T) {
 			ack := acks[which.Value]
 			return conn.Send(p.Request, &ack, nil)
 		})
-		if out != c.out || code(err) != c.code {
+		if out != c.out || code(err) != c.code || errors.Is(err, front.ErrStarted) {
 			t.Errorf("%s: %q %v", name, out, err)
 		}
 		if errs != c.errs {

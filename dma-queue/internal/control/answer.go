@@ -142,6 +142,7 @@ func (s *Server) watch(c *client, request uint32, id string) error {
 			c.Close() // ends the Recv below
 		}
 	})
+	defer s.queue.Wake() // it may have died behind its commit
 	defer news.Close()
 	for {
 		_, err := c.Recv(0, proto.TypeWake)

@@ -97,7 +97,7 @@ func (f field) is() kind {
 		return recipient
 	case "message-id":
 		return messageID
-	case "bcc", "resent-bcc":
+	case "bcc", "resent-bcc", "return-path": // the last is for who delivers to write (RFC 5321 4.4)
 		return bcc
 	case "received":
 		return received

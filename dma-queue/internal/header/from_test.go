@@ -156,3 +156,15 @@ func TestSignedBody(t *testing.T) {
 		}
 	}
 }
+
+// Return-Path is for whoever delivers to write (RFC 5321 4.4): one that comes from
+// elsewhere would stand beside it.
+func TestReturnPathGoes(t *testing.T) {
+	var out bytes.Buffer
+	if _, err := Repair(&out, strings.NewReader("Return-Path: <x@y>\nFrom: a@b\n\nReturn-Path: <body>\n"), params()); err != nil {
+		t.Fatal(err)
+	}
+	if got := out.String(); strings.Contains(got, "<x@y>") || !strings.HasSuffix(got, "\n\nReturn-Path: <body>\n") {
+		t.Errorf("%s", got)
+	}
+}

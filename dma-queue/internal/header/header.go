@@ -58,7 +58,7 @@ type Info struct {
 //
 //   - A From line of an mbox in front of the message is dropped.
 //   - Received is put in front.
-//   - Bcc and Resent-Bcc are left out, with and without -t.
+//   - Bcc and Resent-Bcc are left out, with and without -t, and so is Return-Path.
 //   - Date, From and Message-ID are added behind the other fields if there are
 //     none. A message without To and Cc gets none, as RFC 5322 3.6 allows and
 //     dma, sendmail and Postfix do.

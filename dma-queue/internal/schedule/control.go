@@ -1,6 +1,7 @@
 package schedule
 
 import (
+	"cmp"
 	"errors"
 	"os"
 	"slices"
@@ -137,7 +138,7 @@ func (v view) listing(m *queue.Message, active bool) Listing {
 		if !listed(t) {
 			continue
 		}
-		st := proto.State{Recipient: t.Address, Original: t.Original, Tries: uint32(t.Tries), Next: max(t.Next.Unix(), 0), Reason: t.Outcome.Text}
+		st := proto.State{Recipient: cmp.Or(t.Login, t.Address), Original: t.Original, Tries: uint32(t.Tries), Next: max(t.Next.Unix(), 0), Reason: t.Outcome.Text}
 		if m.Held {
 			st.Next = 0
 		}

@@ -54,8 +54,8 @@ func (s *Scheduler) Flush(c Caller, sel proto.Selection) (Tally, error) {
 	}
 	return s.operate(c, sel, action{
 		queued: func(r *ref, over func(end)) { over(s.flush(r, sel.By == proto.ByID)) },
-		submitted: func(_ spool.ID, over func(end)) {
-			s.look = true
+		submitted: func(id spool.ID, over func(end)) {
+			s.order(id, func(_ *ref, over func(end)) { over(done) }, func(end) {}) // to be picked up is to be tried
 			over(done)
 		},
 	})

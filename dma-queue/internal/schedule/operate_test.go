@@ -691,3 +691,36 @@ func (w *world) measure(do func()) (most worst) {
 		}
 	}
 }
+
+// With DEFER nothing is tried but what somebody has flushed.
+func TestDefer(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	site := *w.site.Load()
+	site.Defer = true
+	w.site.Store(&site)
+	one, two := w.submit("carol@host.example", "alice"), w.submit("carol@host.example", "bob")
+	w.start()
+	w.s.Wake()
+	if list := w.listing(submitter(), proto.All()); len(list) != 2 {
+		t.Errorf("listed %+v", list)
+	}
+	w.finish() // there is nothing to do
+	if len(w.got) > 0 || len(w.dir("incoming")) != 2 {
+		t.Fatalf("delivered %q", w.got)
+	}
+	w.start()
+	if tally, err := w.s.Flush(submitter(), proto.Selection{By: proto.ByID, Value: string(one)}); err != nil || tally.Done != 1 {
+		t.Errorf("%+v, %v", tally, err)
+	}
+	w.finish()
+	if got := w.dir("incoming"); len(w.got) != 1 || len(got) != 1 || got[0] != string(two) {
+		t.Fatalf("delivered %q, left %q", w.got, got)
+	}
+	w.start()
+	if tally, err := w.s.Flush(submitter(), proto.All()); err != nil || tally.Done != 1 {
+		t.Errorf("%+v, %v", tally, err)
+	}
+	w.finish()
+	w.empty()
+}

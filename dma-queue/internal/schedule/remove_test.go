@@ -24,7 +24,7 @@ type patient struct {
 	goOn      chan struct{}
 }
 
-// watchful makes w's helpers of that role such ones.
+// patient makes w's helpers of that role such ones.
 func (w *world) patient(role proto.Role) *patient {
 	h := &patient{w: w, under: make(map[uint32][]string), goOn: make(chan struct{})}
 	w.hijack = func(r proto.Role, _ string, c *proto.Conn) bool {

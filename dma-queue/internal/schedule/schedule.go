@@ -290,7 +290,8 @@ func (s *Scheduler) scan() {
 		return
 	}
 	for _, id := range list {
-		if s.refs[id] == nil {
+		// With DEFER, a runner that was started to list the queue tries nothing.
+		if s.refs[id] == nil && (!s.site.Defer || len(s.orders[id]) > 0) {
 			s.pending = append(s.pending, id)
 		}
 	}

@@ -15,6 +15,7 @@ type Site struct {
 	Route     func(sender, address string) string
 	Via       func(sender, address string) string // names the same way for people
 	Backoff   Backoff
+	Defer     bool          // only what a flush asks for is tried (DEFER)
 	MaxAge    time.Duration // how long a message is tried
 	DelayWarn time.Duration // after which a sender is told that a message is late; 0: never
 	FullSize  bool          // bounces carry the whole message (FULLBOUNCE)
