@@ -99,11 +99,21 @@ type helper struct {
 	last  uint32 // request number
 }
 
-// start starts a program as dma-spawn would. The account may be nil: this
-// process's own.
+// start starts a program as dma-spawn would, for a user of its own. The account may
+// be nil: this process's own.
 func start(t *testing.T, program string, account *syscall.Credential) *helper {
 	t.Helper()
-	h := &helper{t: t, login: fmt.Sprintf("u%d", time.Now().UnixNano()%1e12), home: t.TempDir()}
+	hello := proto.Hello{Login: fmt.Sprintf("u%d", time.Now().UnixNano()%1e12), UID: uint32(os.Getuid()), Home: t.TempDir(), Shell: "/bin/sh"}
+	if account != nil {
+		hello.UID = account.Uid
+	}
+	return startFor(t, program, account, hello)
+}
+
+// startFor does that for the user of hello.
+func startFor(t *testing.T, program string, account *syscall.Credential, hello proto.Hello) *helper {
+	t.Helper()
+	h := &helper{t: t, login: hello.Login, home: hello.Home}
 	conn, other, err := proto.Pair()
 	if err != nil {
 		t.Fatal(err)
@@ -125,14 +135,8 @@ func start(t *testing.T, program string, account *syscall.Credential) *helper {
 			h.cmd.Wait()
 		}
 	})
-	uid := uint32(os.Getuid())
-	if account != nil {
-		uid = account.Uid
-	}
-	hello := &proto.Hello{
-		Version: proto.Version, Login: h.login, UID: uid, Home: h.home, Shell: "/bin/sh", Queue: uint32(os.Getuid()),
-	}
-	if err := h.conn.Send(0, hello, nil); err != nil {
+	hello.Version, hello.Queue = proto.Version, uint32(os.Getuid())
+	if err := h.conn.Send(0, &hello, nil); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := h.conn.RecvHello(); err != nil {

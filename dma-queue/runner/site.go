@@ -14,6 +14,7 @@ import (
 	"dma/common/maillog"
 	"dma/common/passwd"
 	"dma/common/site"
+	"dma/common/userconf"
 	"dma/dma-queue/internal/expand"
 	"dma/dma-queue/internal/schedule"
 )
@@ -128,13 +129,14 @@ func (c *configuration) rebuild() {
 			Aliases: table, AliasErr: err, List: listReader(warn), Host: c.host,
 			NullClient: cf.NullClient, NullDomain: cf.NullDomain, Delivery: cf.Delivery, Login: loginOf, Local: cf.IsLocalDomain,
 		},
-		Route:     func(sender, address string) string { return lane(cf, sender, address) },
-		Via:       func(sender, address string) string { return via(cf, sender, address) },
-		Backoff:   schedule.Backoff{Min: cf.MinRetry, Max: cf.MaxRetry},
-		Defer:     cf.Defer,
-		MaxAge:    cf.MaxAge,
-		DelayWarn: cf.DelayWarn,
-		FullSize:  cf.FullBounce,
+		Route:         func(sender, address string) string { return lane(cf, sender, address) },
+		Via:           func(sender, address string) string { return via(cf, sender, address) },
+		Backoff:       schedule.Backoff{Min: cf.MinRetry, Max: cf.MaxRetry},
+		MailboxByUser: userconf.MailboxByUser(cf),
+		Defer:         cf.Defer,
+		MaxAge:        cf.MaxAge,
+		DelayWarn:     cf.DelayWarn,
+		FullSize:      cf.FullBounce,
 	}
 }
 

@@ -86,6 +86,18 @@ func TestTimeout(t *testing.T) {
 	}
 }
 
+// TestTimeoutLeavesAlone: what has left the process group is not waited for, even when
+// the command itself takes too long.
+func TestTimeoutLeavesAlone(t *testing.T) {
+	r := newRunner(t)
+	r.Timeout = 500 * time.Millisecond
+	killLater(t, r, "pid")
+	o, took := r.mustRun(t, context.Background(), "setsid sh -c 'setsid sleep 1000 & echo $! > pid'; echo said; sleep 1000", letterOf(bigText))
+	if o.Class != outcome.Later || o.Text != "command did not end within 500ms: said" || took > 20*time.Second {
+		t.Errorf("got %v after %v", o, took)
+	}
+}
+
 // TestGrace: SIGKILL waits for those who use the time after SIGTERM.
 func TestGrace(t *testing.T) {
 	r := newRunner(t)
@@ -114,6 +126,7 @@ func TestLeftRunning(t *testing.T) {
 	for name, command := range map[string]string{
 		"holds output":                 "sleep 1000 & echo $! > pid; echo said; exit 75",
 		"holds input and output":       "exec 3<&0; sleep 1000 <&3 & echo $! > pid; echo said; exit 75",
+		"is its own session, twice":    "setsid sh -c 'setsid sleep 1000 & echo $! > pid'; echo said; exit 75",
 		"holds output, ignores hangup": "(trap '' HUP TERM; exec sleep 1000) & echo $! > pid; echo said; exit 75",
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -136,7 +149,7 @@ func TestLeftRunning(t *testing.T) {
 
 func TestMuchOutput(t *testing.T) {
 	r := newRunner(t)
-	o, _ := r.mustRun(t, context.Background(), "echo first; head -c 100000000 /dev/zero; exit 75", letterOf(text))
+	o, _ := r.mustRun(t, context.Background(), "echo first; head -c 1000000000 /dev/zero; exit 75", letterOf(text))
 	if o.Class != outcome.Later || !strings.HasPrefix(o.Text, "command exited with status 75: first ???") {
 		t.Errorf("got %v", o)
 	}

@@ -13,8 +13,11 @@ import (
 	"time"
 )
 
-// bufSize is how much of a message is in memory at a time, in bytes.
-const bufSize = 64 << 10
+// How much of a message is in memory at a time, in bytes.
+const (
+	bufSize    = 64 << 10
+	minBufSize = 4 << 10 // of a small one, which is most of them
+)
 
 // ErrText is wrapped by errors of reading the text of a letter. Every other
 // error of the Write functions came from the writer.
@@ -28,9 +31,12 @@ type Letter struct {
 	Size        int64 // of Text, in bytes
 }
 
+// buffer is the size of a buffer for the letter.
+func (l Letter) buffer() int { return int(max(minBufSize, min(l.Size, bufSize))) }
+
 // Write writes the letter as a command reads it: the text as it is.
 func (l Letter) Write(w io.Writer, at time.Time) error {
-	b := bufio.NewWriterSize(w, bufSize)
+	b := bufio.NewWriterSize(w, l.buffer())
 	l.fromLine(b, at)
 	l.fields(b)
 	if err := l.copyText(b); err != nil {
@@ -41,7 +47,7 @@ func (l Letter) Write(w io.Writer, at time.Time) error {
 
 // WriteMaildir writes the letter as a file of a maildir: without a From line.
 func (l Letter) WriteMaildir(w io.Writer) error {
-	b := bufio.NewWriterSize(w, bufSize)
+	b := bufio.NewWriterSize(w, l.buffer())
 	l.fields(b)
 	if err := l.copyText(b); err != nil {
 		return err
@@ -52,7 +58,7 @@ func (l Letter) WriteMaildir(w io.Writer) error {
 // WriteMbox writes the letter as an entry of a mailbox: quoted, and ended by a
 // line end and a blank line.
 func (l Letter) WriteMbox(w io.Writer, at time.Time) error {
-	b := bufio.NewWriterSize(w, bufSize)
+	b := bufio.NewWriterSize(w, l.buffer())
 	l.fromLine(b, at)
 	l.fields(b)
 	q := &quoter{w: b}
@@ -88,7 +94,7 @@ func (l Letter) fields(b *bufio.Writer) {
 // of its header: RFC 5321 4.4 has exactly one in a delivered message, ours.
 func (l Letter) copyText(w io.Writer) error {
 	section := io.NewSectionReader(l.Text, 0, l.Size)
-	r := bufio.NewReaderSize(section, bufSize)
+	r := bufio.NewReaderSize(section, l.buffer())
 	header, drop, start := true, false, true
 	for {
 		chunk, err := r.ReadSlice('\n')

@@ -296,11 +296,13 @@ func TestActions(t *testing.T) {
 		},
 		"delayed and delivered": {
 			[]Recipient{{Action: Delivered, Original: "a@b", Status: "2.0.0"}, {Action: Delayed, Original: "c@d"}},
-			"Mail delivery delayed", "delivered to <a@b>", []string{"rfc822; a@b", "delivered", "2.0.0", ""},
+			"Mail delivery delayed", "delivered to <a@b>",
+			[]string{"rfc822; a@b", "delivered", "2.0.0", ""},
 		},
 		"all": {
 			[]Recipient{{Action: Failed, Original: "a@b"}, {Action: Relayed, Original: "c@d"}, {Action: Delayed, Original: "e@f"}},
-			"Mail delivery failed", "There was an error delivering your mail to <a@b>.", []string{"rfc822; a@b", "failed", "5.0.0", ""},
+			"Mail delivery failed", "There was an error delivering your mail to <a@b>.",
+			[]string{"rfc822; a@b", "failed", "5.0.0", ""},
 		},
 	} {
 		b.Recipients = c.recipients

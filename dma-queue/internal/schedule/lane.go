@@ -93,6 +93,9 @@ func (c *Site) laneOf(sender string, t *queue.Target) (key laneKey, ok bool) {
 	case queue.User:
 		return laneKey{proto.RoleForward, t.Login}, true
 	case queue.Mailbox:
+		if c.MailboxByUser && t.Login != "root" { // root's is written by nobody with the group mail (RULES C9)
+			return laneKey{proto.RoleUser, t.Login}, true
+		}
 		return laneKey{proto.RoleMailbox, t.Login}, true
 	case queue.Command, queue.File:
 		return laneKey{proto.RoleUser, t.Login}, true

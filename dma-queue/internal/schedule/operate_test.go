@@ -724,3 +724,18 @@ func TestDefer(t *testing.T) {
 	w.finish()
 	w.empty()
 }
+
+// Mail into homes and to an MDA is delivered with the user's own group, but root's.
+func TestMailboxByUser(t *testing.T) {
+	for _, c := range []struct {
+		byUser bool
+		login  string
+		want   proto.Role
+	}{{false, "alice", proto.RoleMailbox}, {true, "alice", proto.RoleUser}, {true, "root", proto.RoleMailbox}} {
+		site := Site{MailboxByUser: c.byUser}
+		key, ok := site.laneOf("", &queue.Target{Kind: queue.Mailbox, Login: c.login})
+		if want := (laneKey{c.want, c.login}); !ok || key != want {
+			t.Errorf("%+v: %+v", c, key)
+		}
+	}
+}

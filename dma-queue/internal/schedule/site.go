@@ -12,13 +12,15 @@ type Site struct {
 	Expand expand.Expander
 	// Route names the lane of a remote address: a domain, whose MX hosts are
 	// asked; or empty for SMARTHOST; or RoutePrefix and the name of another route.
-	Route     func(sender, address string) string
-	Via       func(sender, address string) string // names the same way for people
-	Backoff   Backoff
-	Defer     bool          // only what a flush asks for is tried (DEFER)
-	MaxAge    time.Duration // how long a message is tried
-	DelayWarn time.Duration // after which a sender is told that a message is late; 0: never
-	FullSize  bool          // bounces carry the whole message (FULLBOUNCE)
+	Route   func(sender, address string) string
+	Via     func(sender, address string) string // names the same way for people
+	Backoff Backoff
+	// MailboxByUser: mailboxes are in homes, or an MDA delivers: as the user alone.
+	MailboxByUser bool
+	Defer         bool          // only what a flush asks for is tried (DEFER)
+	MaxAge        time.Duration // how long a message is tried
+	DelayWarn     time.Duration // after which a sender is told that a message is late; 0: never
+	FullSize      bool          // bounces carry the whole message (FULLBOUNCE)
 }
 
 // RoutePrefix marks what is a route, not a domain. No domain begins with it.
