@@ -19,7 +19,7 @@ func importSpool(o front.Options) error {
 	if len(o.Args) > 0 {
 		dir = o.Args[0]
 	}
-	im := &oldspool.Importer{Program: site.Sbin + "/dma-queue", Gid: -1, Stdout: os.Stdout, Stderr: os.Stderr}
+	im := &oldspool.Importer{Program: site.Sbin + "/dma-queue", GID: -1, Stdout: os.Stdout, Stderr: os.Stderr}
 	if !site.Private() {
 		if os.Getuid() != 0 {
 			return &front.Failure{Code: sysexits.NoPerm, Err: errors.New("--import: the old spool is other people's mail; only root can import it")}
@@ -28,7 +28,7 @@ func importSpool(o front.Options) error {
 		if err != nil {
 			return err
 		}
-		im.Gid = int(gid)
+		im.GID = int(gid)
 	}
 	res, err := im.Import(dir)
 	if err != nil {

@@ -256,7 +256,7 @@ func (r *report) checkWorld(t *testing.T, uid, gid uint32) {
 			t.Errorf("%s: %s is %q, want %q", r.Name, key, r.Status[key], value)
 		}
 	}
-	if len(r.FDs) != 4 || r.FDs[0] != "/dev/null" || r.FDs[1] != "/dev/null" || r.FDs[2] != "/dev/null" && !(r.Name == "dma-queue-runner" && strings.HasPrefix(r.FDs[2], "pipe:")) || !strings.HasPrefix(r.FDs[3], "socket:") {
+	if len(r.FDs) != 4 || r.FDs[0] != "/dev/null" || r.FDs[1] != "/dev/null" || r.FDs[2] != "/dev/null" && (r.Name != "dma-queue-runner" || !strings.HasPrefix(r.FDs[2], "pipe:")) || !strings.HasPrefix(r.FDs[3], "socket:") {
 		t.Errorf("%s: descriptors %v", r.Name, r.FDs)
 	}
 	if len(r.Env) != 0 || r.Cwd != "/" || !r.Leader || r.TTY != "0" {

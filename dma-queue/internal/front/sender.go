@@ -96,10 +96,10 @@ func (c *Caller) login() (sender, name string, found bool) {
 		return "", "", false
 	}
 	for _, login := range []string{c.Logname, c.User} {
-		switch {
-		case login == "":
+		switch login {
+		case "":
 			continue
-		case login == first.Login:
+		case first.Login:
 			return "", "", false
 		}
 		a, err := passwd.Lookup(c.PasswordFile, login)

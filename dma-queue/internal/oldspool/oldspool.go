@@ -27,7 +27,7 @@ const maxQueueFile = 8 << 10
 // Importer takes over a spool.
 type Importer struct {
 	Program string // sendmail
-	Gid     int    // the group that may submit; -1: run sendmail as whoever this is
+	GID     int    // the group that may submit; -1: run sendmail as whoever this is
 	Stdout  io.Writer
 	Stderr  io.Writer
 }
@@ -85,7 +85,7 @@ func (im *Importer) pair(dir int, id string) error {
 	// Other names of a file of somebody else's could stand here; they must not be
 	// mailed to whoever put them here.
 	if qst.Nlink != 1 || qst.Uid != mst.Uid || qst.Gid != mst.Gid {
-		return fmt.Errorf("Q%s and M%s do not have the same owner and group, or Q%s has another name; look at them", id, id, id)
+		return fmt.Errorf("files Q%s and M%s do not have the same owner and group, or Q%s has another name; look at them", id, id, id)
 	}
 	e, err := parse(q)
 	if err != nil {
@@ -174,8 +174,8 @@ func (im *Importer) submit(m *os.File, e envelope, uid uint32) (code int, err er
 	}
 	defer null.Close()
 	attr := &syscall.ProcAttr{Dir: "/", Env: []string{}, Files: []uintptr{m.Fd(), null.Fd(), 2}}
-	if im.Gid >= 0 {
-		attr.Sys = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uint32(im.Gid)}}
+	if im.GID >= 0 {
+		attr.Sys = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uint32(im.GID)}}
 	}
 	argv := []string{"sendmail", "-i", "-bq", "-f" + sender(e.sender), "--", e.recipient}
 	pid, err := syscall.ForkExec(im.Program, argv, attr)

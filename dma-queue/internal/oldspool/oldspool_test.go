@@ -27,7 +27,7 @@ func newFixture(t *testing.T) *fixture {
 	text := fmt.Sprintf("#!/bin/sh\nfor last; do :; done\ncase $last in *refused*) exit 67;; *killed*) kill -9 $$;; esac\n"+
 		"{ printf '%%s|' \"$@\"; echo; cat; } >>%s/mail\n", f.kept)
 	must(t, os.WriteFile(program, []byte(text), 0o755))
-	f.Importer = &Importer{Program: program, Gid: -1, Stdout: &f.out, Stderr: &f.errs}
+	f.Importer = &Importer{Program: program, GID: -1, Stdout: &f.out, Stderr: &f.errs}
 	return f
 }
 
