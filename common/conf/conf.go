@@ -92,12 +92,7 @@ type Warning struct {
 	Waits bool
 }
 
-func (w Warning) String() string {
-	if w.Line == 0 {
-		return fmt.Sprintf("%s: %s", w.File, w.Text)
-	}
-	return fmt.Sprintf("%s:%d: %s", w.File, w.Line, w.Text)
-}
+func (w Warning) String() string { return fmt.Sprintf("%s:%d: %s", w.File, w.Line, w.Text) }
 
 // Load reads the file at path; one that is not there gives the defaults. It also
 // finds out the host's name. One that cannot be read is an error.
