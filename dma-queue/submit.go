@@ -139,10 +139,9 @@ func configPath(o front.Options) string {
 // loadConfig reads the configuration. It is nil if the usual file cannot be read,
 // which is no reason to lose mail. The runner logs the warnings.
 func loadConfig(o front.Options) (*conf.Config, error) {
-	_, err := os.Stat(configPath(o))
-	config := (*conf.Config)(nil)
-	if err == nil || o.ConfigFile == "" {
-		config, _, err = conf.Load(configPath(o))
+	config, _, err := conf.Load(configPath(o))
+	if err == nil && o.ConfigFile != "" { // one that was asked for has to be there
+		_, err = os.Stat(o.ConfigFile)
 	}
 	switch {
 	case err == nil:

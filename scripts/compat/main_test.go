@@ -25,6 +25,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"dma/scripts/machine"
 )
 
 const (
@@ -59,15 +61,6 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// repository is where the module is.
-func repository() string {
-	wd, err := os.Getwd()
-	if err != nil {
-		panic(err)
-	}
-	return filepath.Dir(filepath.Dir(wd))
-}
-
 func tryBoth() error {
 	if os.Getuid() != 0 {
 		return errors.New("these tests need root")
@@ -81,8 +74,8 @@ func tryBoth() error {
 		return err
 	}
 	for _, args := range [][]string{
-		{"make", "-s", "-C", repository(), "all", "BUILD=" + build},
-		{"go", "build", "-C", repository(), "-o", build + "/sink", "./scripts/sink"},
+		{"make", "-s", "-C", machine.Repository(), "all", "BUILD=" + build},
+		{"go", "build", "-C", machine.Repository(), "-o", build + "/sink", "./scripts/sink"},
 	} {
 		if err := do(args...); err != nil {
 			return err
@@ -222,7 +215,7 @@ func try(mailer, build string) (*report, error) {
 func inWorld(mailer string) error {
 	out := os.NewFile(3, "report")
 	unix.CloseOnExec(3)
-	if err := isolate(); err != nil {
+	if err := machine.Isolate(); err != nil {
 		return err
 	}
 	if err := install(mailer); err != nil {

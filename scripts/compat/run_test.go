@@ -14,6 +14,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"dma/scripts/machine"
 )
 
 // Limits of a run.
@@ -144,7 +146,7 @@ func (r *runner) prepare(b batch) error {
 		}
 	}
 	files := map[string]string{
-		"/etc/mailname":     hostname + "\n",
+		"/etc/mailname":     machine.Hostname + "\n",
 		"/etc/dma/dma.conf": b.conf,
 		"/etc/aliases":      b.aliases,
 	}

@@ -17,13 +17,14 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"dma/scripts/machine"
 )
 
 const (
@@ -58,15 +59,6 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// repository is where the module is.
-func repository() string {
-	wd, err := os.Getwd()
-	if err != nil {
-		panic(err)
-	}
-	return filepath.Dir(filepath.Dir(wd))
-}
-
 // outside builds everything and starts the next stage in namespaces.
 func outside() (int, error) {
 	if os.Getuid() != 0 {
@@ -81,8 +73,8 @@ func outside() (int, error) {
 		return 1, err
 	}
 	for _, args := range [][]string{
-		{"make", "-s", "-C", repository(), "all", "BUILD=" + build},
-		{"go", "build", "-C", repository(), "-o", build + "/sink", "./scripts/sink"},
+		{"make", "-s", "-C", machine.Repository(), "all", "BUILD=" + build},
+		{"go", "build", "-C", machine.Repository(), "-o", build + "/sink", "./scripts/sink"},
 	} {
 		cmd := exec.Command(args[0], args[1:]...)
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
@@ -119,7 +111,7 @@ func run(cmd *exec.Cmd) (int, error) {
 
 // asInit makes the copy of the machine and is process 1 in it.
 func asInit() (int, error) {
-	if err := isolate(); err != nil {
+	if err := machine.Isolate(); err != nil {
 		return 1, err
 	}
 	for name, value := range map[string]string{stageVariable: "inside", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root"} {
@@ -150,90 +142,6 @@ func asInit() (int, error) {
 	}
 }
 
-// devices that the copy of the machine has.
-var devices = []string{"null", "zero", "full", "random", "urandom", "tty", "fuse"}
-
-func isolate() error {
-	wd, err := os.Getwd()
-	if err != nil {
-		return err
-	}
-	const top = "/mnt" // anything that is there
-	mounts := []struct {
-		source, target, kind string
-		flags                uintptr
-		data                 string
-	}{
-		{"none", "/", "", unix.MS_REC | unix.MS_PRIVATE, ""},
-		{"tmpfs", top, "tmpfs", 0, "mode=755"},
-		{"overlay", top + "/root", "overlay", 0, "lowerdir=/,upperdir=" + top + "/upper,workdir=" + top + "/work"},
-		{"proc", top + "/root/proc", "proc", 0, ""},
-		{"tmpfs", top + "/root/dev", "tmpfs", 0, "mode=755"},
-		{"tmpfs", top + "/root/run", "tmpfs", 0, "mode=755"},
-	}
-	for _, m := range mounts {
-		if strings.HasSuffix(m.target, "/root") {
-			for _, d := range []string{"root", "upper", "work"} {
-				if err := os.Mkdir(top+"/"+d, 0o755); err != nil {
-					return err
-				}
-			}
-		}
-		if err := unix.Mount(m.source, m.target, m.kind, m.flags, m.data); err != nil {
-			return fmt.Errorf("mount %s: %w", m.target, err)
-		}
-	}
-	loops, err := filepath.Glob("/dev/loop*")
-	if err != nil {
-		return err
-	}
-	names := devices
-	for _, l := range loops {
-		names = append(names, filepath.Base(l))
-	}
-	for _, name := range names {
-		var st unix.Stat_t
-		if err := unix.Stat("/dev/"+name, &st); err != nil || st.Mode&unix.S_IFMT == unix.S_IFDIR {
-			continue
-		}
-		path := top + "/root/dev/" + name
-		if err := unix.Mknod(path, st.Mode, int(st.Rdev)); err != nil {
-			return fmt.Errorf("make %s: %w", path, err)
-		}
-		if err := os.Chmod(path, os.FileMode(st.Mode&0o777)); err != nil {
-			return err
-		}
-	}
-	if err := unix.Chroot(top + "/root"); err != nil {
-		return fmt.Errorf("chroot: %w", err)
-	}
-	if err := os.Chdir(wd); err != nil {
-		return err
-	}
-	if err := unix.Sethostname([]byte("client.example.net")); err != nil {
-		return err
-	}
-	return loopback()
-}
-
-// loopback brings up the one network interface there is.
-func loopback() error {
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(fd)
-	request, err := unix.NewIfreq("lo")
-	if err != nil {
-		return err
-	}
-	request.SetUint16(unix.IFF_UP | unix.IFF_RUNNING)
-	if err := unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, request); err != nil {
-		return fmt.Errorf("bring up loopback: %w", err)
-	}
-	return nil
-}
-
 // users have a home, a shell and mail.
 var users = []string{"alice", "bob", "carol"}
 
@@ -246,8 +154,8 @@ const aliases = "postmaster: root\nteam: alice, bob\n"
 // inside installs the suite as the README says, on a machine with users.
 func inside() error {
 	files := map[string]string{
-		"/etc/hostname":      "client.example.net\n",
-		"/etc/mailname":      "client.example.net\n",
+		"/etc/hostname":      machine.Hostname + "\n",
+		"/etc/mailname":      machine.Hostname + "\n",
 		"/etc/hosts":         "127.0.0.1 localhost\n127.0.1.1 client.example.net client\n",
 		"/etc/resolv.conf":   "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n",
 		"/etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n",
@@ -264,8 +172,8 @@ func inside() error {
 		commands = append(commands, []string{"useradd", "-m", "-U", "-u", fmt.Sprint(5001 + i), "-s", "/bin/sh", "-c", fullNames[u], u})
 	}
 	commands = append(commands,
-		[]string{"make", "-s", "-C", repository(), "install", "BUILD=" + os.Getenv(buildVariable)},
-		[]string{"make", "-s", "-C", repository(), "install", "BUILD=" + os.Getenv(buildVariable)}, // changes nothing
+		[]string{"make", "-s", "-C", machine.Repository(), "install", "BUILD=" + os.Getenv(buildVariable)},
+		[]string{"make", "-s", "-C", machine.Repository(), "install", "BUILD=" + os.Getenv(buildVariable)}, // changes nothing
 	)
 	for _, args := range commands {
 		if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {

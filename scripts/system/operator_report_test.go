@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"dma/scripts/machine"
 )
 
 // report looks for one report about the action in a mailbox, and the fields that
@@ -95,7 +97,7 @@ func TestOperatorImport(t *testing.T) {
 	w.old("9be077.55d08b670fd0", "alice", alice, "x@remote.example", fmt.Sprintf(received, "alice", 5001, alice)+"Subject: old\n\nfrom alice\n.\nend\n")
 	w.old("9be078.55d08b670fd1", "bob", "", "carol", fmt.Sprintf(received, "bob", 5002, "")+"Subject: old\n\nfrom bob\n")
 	w.old("9be079.55d08b670fd2", "bob", "bob@client.example.net", "nosuchuser", "Subject: old\n\nto nobody\n")
-	install := exec.Command("make", "-s", "-C", repository(), "install", "BUILD="+os.Getenv(buildVariable))
+	install := exec.Command("make", "-s", "-C", machine.Repository(), "install", "BUILD="+os.Getenv(buildVariable))
 	out, err := install.CombinedOutput()
 	if err != nil {
 		t.Fatalf("make install: %v\n%s", err, out)

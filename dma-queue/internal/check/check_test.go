@@ -17,7 +17,7 @@ import (
 // TestFindings: what is wrong is found, with what to do about it, and nothing else.
 func TestFindings(t *testing.T) {
 	if os.Getuid() != 0 {
-		t.Skip("needs root")
+		t.Skip("needs root, as which CI runs it")
 	}
 	all := slices.Concat([]finding{{"nothing", func(*world) {}, nil, 0}},
 		accountFindings(), programFindings(), spoolFindings(), configFindings(), authFindings(), localFindings(), userFindings(), remoteFindings())
@@ -58,7 +58,7 @@ func compare(t *testing.T, got, want []string) {
 // TestUser: what a user may see, who is told what is not looked at.
 func TestUser(t *testing.T) {
 	if os.Getuid() != 0 {
-		t.Skip("needs root")
+		t.Skip("needs root, as which CI runs it")
 	}
 	const unseen = "Not looked at, as only root may: dead letters, the lines of etc/dma/auth.conf, files of other users, DNS, routes, TLS and login."
 	for _, f := range []finding{
@@ -167,7 +167,7 @@ func TestHangingHomes(t *testing.T) {
 // TestProbes: which ways out are tried.
 func TestProbes(t *testing.T) {
 	if os.Getuid() != 0 {
-		t.Skip("needs root")
+		t.Skip("needs root, as which CI runs it")
 	}
 	for text, want := range map[string]string{
 		smarthost: "|",

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"dma/common/conf"
+	"dma/dma-queue/internal/queue"
 )
 
 // What is not delivered at all is refused, if the submitter asked for it, and
@@ -61,5 +62,18 @@ func TestNamesOfUsers(t *testing.T) {
 	m := message("alice@localhost")
 	if o := resolve(n.Begin(m)); show(m) != "alice@mail.example" || o.Class != 0 {
 		t.Errorf("%s, %+v", show(m), o)
+	}
+}
+
+// The extension goes on to the user's own mailbox, for an MDA to see.
+func TestExtensionForMDA(t *testing.T) {
+	e := expander(t, "")
+	m := message("alice+lists")
+	r := e.Begin(m)
+	if o := resolve(r); o.Class != 0 {
+		t.Fatalf("%+v", o)
+	}
+	if o := r.Forwarded(0, nil); o.Class != 0 || m.Targets[0].Kind != queue.Mailbox || m.Targets[0].Extension != "lists" {
+		t.Errorf("%+v, %+v", o, m.Targets[0])
 	}
 }

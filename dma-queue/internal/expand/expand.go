@@ -113,7 +113,7 @@ func (r *Run) Resolve(i int) outcome.Outcome {
 func (r *Run) Forwarded(i int, entries []proto.Target) outcome.Outcome {
 	t := &r.m.Targets[i]
 	if len(entries) == 0 {
-		return r.replace(i, []queue.Target{{Kind: queue.Mailbox, Login: t.Login}}, t.Chain)
+		return r.replace(i, []queue.Target{{Kind: queue.Mailbox, Login: t.Login, Extension: t.Extension}}, t.Chain)
 	}
 	leaves := make([]queue.Target, 0, len(entries))
 	forwards := false

@@ -739,3 +739,22 @@ func TestMailboxByUser(t *testing.T) {
 		}
 	}
 }
+
+// An account with uid 0 that is not root gets no process of its own group. Its mail
+// waits for somebody to see that, and does not bounce.
+func TestForbiddenUserWaits(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	site := *w.site.Load()
+	site.MailboxByUser = true
+	w.site.Store(&site)
+	w.refuse["toor"] = proto.RefusedForbidden
+	w.submit("carol@host.example", "toor")
+	w.start()
+	w.eventually("at rest", func() bool { return len(w.dir("incoming")) == 0 && len(w.dir("queue")) == 2 })
+	list := w.listing(submitter(), proto.All())
+	if len(list) != 1 || len(list[0].States) != 1 || !strings.Contains(list[0].States[0].Reason, "let an alias send mail for toor") || len(w.news()) > 0 {
+		t.Errorf("%+v, told of %q", list, w.news())
+	}
+	w.stop()
+}

@@ -297,6 +297,10 @@ func (s *Scheduler) workerRefused(w *worker, m *proto.Refused) {
 		case m.Why == proto.RefusedForbidden && w.key.role == proto.RoleForward:
 			// root and the like have a mailbox but no .forward (RULES C9).
 			s.jobExpanded(j, nil)
+		case m.Why == proto.RefusedForbidden && w.key.role == proto.RoleUser:
+			// uid 0 under another name than root: nothing is delivered as it (RULES
+			// C9), and MDA or MAILBOX, which ask for that, are not the sender's fault.
+			s.jobDone(j, proto.ScopeTarget, outcome.Defer("4.3.5", "%s; let an alias send mail for %s to a person", m.Text, w.key.name))
 		case w.key.role != proto.RoleRemote && m.Why != proto.RefusedLater:
 			s.jobNoUser(j)
 		default:

@@ -191,6 +191,8 @@ func TestNotify(t *testing.T) {
 			t.Errorf("result %+v", m)
 		}
 	}
+	d.mu.Lock() // the results come over a socket, which the race detector cannot see through
+	defer d.mu.Unlock()
 	if want := "|s@xFULLe 1|good NEVER rfc822;o@x other|"; len(d.seen) != 1 || d.seen[0] != want {
 		t.Errorf("delivered %q, want %q", d.seen, want)
 	}

@@ -85,7 +85,7 @@ func soil(what string) {
 // dma-spawn in a world that is clean but for that.
 func TestDirt(t *testing.T) {
 	if os.Getuid() != 0 {
-		t.Skip("needs root")
+		t.Skip("needs root, as which CI runs it")
 	}
 	tests := []struct{ soiled, want string }{
 		{"nothing", ""},
