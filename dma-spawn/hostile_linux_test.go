@@ -62,7 +62,7 @@ func mayRaiseLimits(t *testing.T) bool {
 // checkOwnWorld is checkWorld and what only root can put right.
 func (r *report) checkOwnWorld(t *testing.T, uid, gid uint32) {
 	t.Helper()
-	r.checkWorld(t, uid, gid)
+	r.checkWorld(t, uid, gid, "/dev/null")
 	if r.Nice != 0 || r.Policy != 0 || r.IO != 0 || r.OOM != "0" {
 		t.Errorf("%s: nice %d, policy %d, i/o %#x, oom_score_adj %s", r.Name, r.Nice, r.Policy, r.IO, r.OOM)
 	}

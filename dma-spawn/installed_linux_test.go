@@ -181,7 +181,7 @@ func (h *host) testRoles(t *testing.T) {
 	}
 	h.check(t, table, aliceID, submitID)
 	runner := h.results(t, 1)[0].Self
-	runner.checkWorld(t, queueID, queueID)
+	runner.checkWorld(t, queueID, queueID, "/dev/null")
 	if runner.Hello != (proto.Hello{Version: proto.Version, Queue: queue}) {
 		t.Errorf("Hello of runner %+v", runner.Hello)
 	}

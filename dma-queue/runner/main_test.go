@@ -43,6 +43,8 @@ func TestRunner(t *testing.T) {
 		"operated":               operated,
 		"verified":               verified,
 		"watched":                watched,
+		"deferred by choice":     deferred,
+		"names in other case":    otherCase,
 		"no spool":               noSpool,
 		"started by hand":        byHand,
 	} {

@@ -173,3 +173,39 @@ func TestVia(t *testing.T) {
 		}
 	}
 }
+
+// deferred: with DEFER a runner that was started to be asked tries nothing, ends,
+// and leaves what is there for the one that is flushed.
+func deferred(t *testing.T, r *root) {
+	r.configure(t, "MAILNAME first.example\nDEFER\n")
+	r.submit(t, "bob")
+	n := r.start(t)
+	eventually(t, "listens", r.listens)
+	if items := r.list(t); len(items) != 1 {
+		t.Errorf("listed %q", items)
+	}
+	if code := n.exit(t); code != sysexits.OK || r.count("bob") > 0 || len(r.files(t, "incoming")) != 1 {
+		t.Fatalf("exit code %d, %d delivered, incoming has %q", code, r.count("bob"), r.files(t, "incoming"))
+	}
+	n = r.start(t)
+	eventually(t, "listens", r.listens)
+	if ack := r.ack(t, &proto.Flush{Selection: proto.All()}); ack.Count != 1 {
+		t.Errorf("flushed %+v", ack)
+	}
+	if code := n.exit(t); code != sysexits.OK {
+		t.Errorf("exit code %d", code)
+	}
+	r.check(t, "bob")
+}
+
+// otherCase: Bob is bob if nobody else is.
+func otherCase(t *testing.T, r *root) {
+	must(t, os.WriteFile(r.dir+"/etc/passwd", []byte("bob:x:1:1::/:/bin/sh\nCarol:x:2:2::/:/bin/sh\ncarol:x:3:3::/:/bin/sh\n"), 0o600))
+	r.submit(t, "Bob")
+	r.submit(t, "Carol")
+	r.submit(t, "DAVE")
+	if code := r.start(t).exit(t); code != sysexits.OK {
+		t.Errorf("exit code %d", code)
+	}
+	r.check(t, "bob", "Carol", "DAVE")
+}

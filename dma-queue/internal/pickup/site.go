@@ -65,10 +65,8 @@ func (s *Site) sender(given mailaddr.Addr) string {
 	if given.IsNull() {
 		return ""
 	}
-	if user, host := s.masquerade(); user != "" {
-		if a, err := mailaddr.Parse(user); err == nil {
-			return a.In(host).String()
-		}
+	if a, ok := s.mask(); ok {
+		return a.String()
 	}
 	if given.Domain != "" {
 		return given.String()
@@ -78,10 +76,17 @@ func (s *Site) sender(given mailaddr.Addr) string {
 
 // author is what a message without a From field and without a sender has there.
 func (s *Site) author(login string) string {
-	if user, host := s.masquerade(); user != "" {
-		return user + "@" + host
+	if a, ok := s.mask(); ok {
+		return a.String()
 	}
 	return login
+}
+
+// mask is whom everybody goes as, if MASQUERADE has a user.
+func (s *Site) mask() (mailaddr.Addr, bool) {
+	user, host := s.masquerade()
+	a, err := mailaddr.Parse(user)
+	return a.In(host), err == nil
 }
 
 // address is the address of a name without a domain: what VIRTUAL says, or else

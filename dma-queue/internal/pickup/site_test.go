@@ -96,6 +96,22 @@ func TestSender(t *testing.T) {
 	}
 }
 
+// TestAuthorWithoutSender: what has no sender has an author, and a right one.
+func TestAuthorWithoutSender(t *testing.T) {
+	login := me(t).Login
+	for masquerade, want := range map[string]string{
+		"": login + "@" + host, "mask.example": login + "@mask.example", "joe@mask.example": "joe@mask.example",
+		"joe@": "joe@" + host, "jo e@mask.example": login + "@mask.example",
+	} {
+		f := newFixture(t)
+		f.site.Masquerade = masquerade
+		sender, message := f.picked(t, spool.Submission{SenderGiven: true}, text)
+		if sender != "" || !strings.Contains(message, "\nFrom: "+want+"\n") {
+			t.Errorf("%q: sender %q, no From: %s in\n%s", masquerade, sender, want, message)
+		}
+	}
+}
+
 // TestAuthors: names in a header are completed as senders are, and REWRITEFROM is
 // carried out unless the header is signed, which the log says.
 func TestAuthors(t *testing.T) {
