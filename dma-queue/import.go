@@ -39,9 +39,9 @@ func importSpool(o front.Options) error {
 			warn("wake queue runner", err)
 		}
 	}
-	fmt.Printf("imported %d messages of an old dma from %s\n", res.Imported, dir)
+	fmt.Printf("imported from the spool of an old dma in %s: %d\n", dir, res.Imported)
 	if res.Left > 0 {
-		return &front.Failure{Code: sysexits.TempFail, Err: fmt.Errorf("%d messages stay in %s; put right what is said about them and run: dma-queue --import %s", res.Left, dir, dir)}
+		return &front.Failure{Code: sysexits.TempFail, Err: fmt.Errorf("%d left in %s; put right what is said about them and run: dma-queue --import %s", res.Left, dir, dir)}
 	}
 	return nil
 }
