@@ -10,9 +10,9 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"dma/common/outcome"
+	"dma/dma-remote/internal/idna"
 )
 
 // MaxAddrs bounds the addresses to try (RULES E1).
@@ -93,9 +93,11 @@ func (r *Resolver) Domain(ctx context.Context, domain string) ([]Host, error) {
 	if literal, ok := strings.CutPrefix(domain, "["); ok {
 		return r.literal(strings.TrimSuffix(literal, "]"))
 	}
-	if strings.IndexFunc(domain, func(c rune) bool { return c >= utf8.RuneSelf }) >= 0 {
-		return nil, fail("5.6.7", "domain %q needs IDNA, which this version does not have", domain)
+	ascii, err := idna.ToASCII(domain)
+	if err != nil {
+		return nil, fail("5.1.2", "domain %q: %v", domain, err)
 	}
+	domain = ascii
 	mxs, err := r.DNS.LookupMX(ctx, domain+".")
 	mxs = slices.Clone(mxs)
 	switch {

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -108,7 +109,8 @@ func TestDomain(t *testing.T) {
 		{"literal IPv4 with tag", "[IPv6:192.0.2.1]", nil, "failed 5.1.2"},
 		{"literal with zone", "[IPv6:fe80::1%eth0]", nil, "failed 5.1.2"},
 		{"literal malformed", "[x]", nil, "failed 5.1.2"},
-		{"IDNA", "ü.example", nil, "failed 5.6.7"},
+		{"IDNA", "ü.example", map[string]string{"mx xn--tda.example.": "5/a.", "ip4 a.": "192.0.2.1"}, "a 192.0.2.1 5"},
+		{"IDNA that is none", "☃.example", nil, "failed 5.1.2"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -197,4 +199,76 @@ func TestInterfaces(t *testing.T) {
 	if err != nil || len(addrs) == 0 {
 		t.Errorf("Interfaces() = %v, %v", addrs, err)
 	}
+}
+
+// FuzzDomain: whatever the DNS answers, in no time it comes to an end: hosts that may
+// be tried, five addresses at most and none of this host's, or a reason with a code.
+func FuzzDomain(f *testing.F) {
+	f.Add("d.example", "10 a.example. 192.0.2.1 20 b.example. 127.0.0.1", uint8(0))
+	f.Add("d.example", "0 . ", uint8(1))
+	f.Add("[IPv6:2001:db8::1]", "", uint8(2))
+	f.Add("b\u00fccher.example", "5 b.example. 2001:db8::1", uint8(4))
+	f.Fuzz(func(t *testing.T, domain, answers string, trouble uint8) {
+		z := &random{words: strings.Fields(answers), trouble: trouble}
+		own := netip.MustParseAddr("192.0.2.99")
+		r := &Resolver{DNS: z, Local: func() ([]netip.Addr, error) { return []netip.Addr{own}, nil }, Shuffle: func(int, func(int, int)) {}}
+		hosts, err := r.Domain(context.Background(), domain)
+		if z.questions > 1+2*maxHosts {
+			t.Fatalf("%d questions", z.questions)
+		}
+		var failure *Failure
+		switch {
+		case err == nil && (len(hosts) == 0 || len(hosts) > MaxAddrs):
+			t.Fatalf("%d hosts", len(hosts))
+		case err != nil && (!errors.As(err, &failure) || !failure.Valid() || failure.Class == outcome.Done):
+			t.Fatalf("error %#v", err)
+		}
+		for i, h := range hosts {
+			if !h.Addr.IsValid() || h.Addr.IsLoopback() || h.Addr.IsUnspecified() || h.Addr == own || i > 0 && h.Pref < hosts[i-1].Pref {
+				t.Fatalf("hosts %v", hosts)
+			}
+		}
+	})
+}
+
+// random answers every question with something out of its words.
+type random struct {
+	words     []string
+	trouble   uint8 // bits: which kinds of questions have trouble
+	questions int
+}
+
+func (z *random) LookupMX(context.Context, string) ([]*net.MX, error) {
+	z.questions++
+	if z.trouble&1 != 0 {
+		return nil, &net.DNSError{Err: "no such host", IsNotFound: z.trouble&2 != 0}
+	}
+	var out []*net.MX
+	for i := 0; i+1 < len(z.words); i++ {
+		pref, err := strconv.ParseUint(z.words[i], 10, 16)
+		if err == nil {
+			out = append(out, &net.MX{Pref: uint16(pref), Host: z.words[i+1]})
+		}
+	}
+	if out == nil {
+		return nil, &net.DNSError{Err: "no such host", IsNotFound: true}
+	}
+	return out, nil
+}
+
+func (z *random) LookupNetIP(_ context.Context, network, _ string) ([]netip.Addr, error) {
+	z.questions++
+	if z.trouble&4 != 0 && network == "ip6" || z.trouble&8 != 0 {
+		return nil, &net.DNSError{Err: "server misbehaving", IsTemporary: true}
+	}
+	var out []netip.Addr
+	for _, w := range z.words {
+		if a, err := netip.ParseAddr(w); err == nil && a.Is4() == (network == "ip4") {
+			out = append(out, a)
+		}
+	}
+	if out == nil {
+		return nil, &net.DNSError{Err: "no such host", IsNotFound: true}
+	}
+	return out, nil
 }
