@@ -12,13 +12,13 @@ import (
 
 // Limits of concurrency (DESIGN 6, RULES B7).
 const (
-	smarthostJobs = 20 // messages under way to the smarthost, each on a connection
-	domainJobs    = 2  // messages under way to the hosts of any other domain
-	userCommands  = 2  // commands of one user running, or files being written, at a time
-	mailboxJobs   = 50 // messages handed to the one worker of a mailbox, which may share a sync
-	forwardJobs   = 10 // questions handed to the one dma-forward of a user
-	localWorkers  = 20 // processes for local delivery at a time
-	remoteJobs    = 60 // messages under way in dma-remote
+	smarthostJobs = 200 // messages in dma-remote's hands for one route, which has several under way on a connection
+	domainJobs    = 50  // the same for any other domain
+	userCommands  = 2   // commands of one user running, or files being written, at a time
+	mailboxJobs   = 50  // messages handed to the one worker of a mailbox, which may share a sync
+	forwardJobs   = 10  // questions handed to the one dma-forward of a user
+	localWorkers  = 20  // processes for local delivery at a time
+	remoteJobs    = 240 // messages in dma-remote's hands, which takes 256 and probes
 )
 
 // laneKey is a destination: what fails together and is tried together.

@@ -19,10 +19,11 @@ import (
 
 // Limits.
 const (
-	connectTime    = 30 * time.Second // for one address (RULES E1)
-	requestTime    = 2 * time.Hour    // for one Deliver, all addresses together
-	smarthostConns = 20               // at a time, to the servers of one route (DESIGN 6)
-	domainConns    = 2                // at a time to any other destination (DESIGN 6)
+	requestTime    = 2 * time.Hour   // for one Deliver, all addresses together
+	cancelGrace    = 2 * time.Second // from Cancelled until the connection of the message is ended for it
+	smarthostConns = 20              // at a time, to the servers of one route (DESIGN 6)
+	chunkConns     = 5               // at a time, where CHUNKING makes one as good as many (DESIGN 6)
+	domainConns    = 2               // at a time to any other destination (DESIGN 6)
 )
 
 // Dialer is what of net.Dialer is used.
@@ -64,7 +65,11 @@ type Courier struct {
 }
 
 // New makes a courier. Close ends it.
-func New(cfg Config) *Courier { return &Courier{cfg, newPool(cfg.Now)} }
+func New(cfg Config) *Courier {
+	c := &Courier{cfg: cfg}
+	c.pool = newPool(c)
+	return c
+}
 
 // Close ends all connections that wait for more mail. Deliver must have returned.
 func (c *Courier) Close() { c.pool.close() }
@@ -78,7 +83,9 @@ type Request struct {
 	EnvID      string
 	Body       *content.Message
 	Log        Log
-	// Report is called once for each recipient, by the goroutine that called Deliver.
+	// Cancelled, once closed, asks to give up what was not sent yet. It may be nil.
+	Cancelled <-chan struct{}
+	// Report is called once for each recipient, one call at a time.
 	Report func(recipient int, r Result)
 }
 
@@ -92,7 +99,12 @@ type Result struct {
 
 // Deliver tries to send a message to all its recipients and reports on each.
 func (c *Courier) Deliver(ctx context.Context, req *Request) {
-	d := &delivery{c: c, req: req, ctx: ctx, mail: session.Mail{Sender: req.Sender, Recipients: req.Recipients, Ret: req.Ret, EnvID: req.EnvID, Body: req.Body}}
+	ctx, cancel := context.WithTimeout(ctx, requestTime)
+	defer cancel()
+	d := &delivery{
+		c: c, req: req, ctx: ctx, done: make(chan struct{}),
+		mail: session.Mail{Sender: req.Sender, Recipients: req.Recipients, Ret: req.Ret, EnvID: req.EnvID, Body: req.Body},
+	}
 	for i := range req.Recipients {
 		d.pending = append(d.pending, i)
 	}
@@ -104,14 +116,30 @@ func (c *Courier) Deliver(ctx context.Context, req *Request) {
 		d.end(Result{Outcome: outcome.Defer("4.3.5", "configuration: %v", err), Destination: true})
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, requestTime)
-	defer cancel()
-	lane, err := c.pool.enter(ctx, path.key, path.conns)
-	if err != nil {
-		d.end(Result{Outcome: outcome.Defer("4.3.2", "wait for a connection: %v", err)})
+	c.pool.submit(path, d)
+	select {
+	case <-d.done:
+		return
+	case <-req.Cancelled:
+		// On a connection already, the session stops it before its next step.
+	case <-ctx.Done():
+	}
+	if c.pool.withdraw(d) {
+		d.end(Result{Outcome: outcome.Defer("4.3.2", "given up before it was sent")})
 		return
 	}
-	defer lane.leave()
-	d.path, d.lane = path, lane
-	d.run(ctx)
+	grace := time.NewTimer(cancelGrace)
+	defer grace.Stop()
+	for {
+		select {
+		case <-d.done:
+			return
+		case <-grace.C:
+			c.pool.abort(d, true)
+		case <-ctx.Done():
+			c.pool.abort(d, false)
+			<-d.done
+			return
+		}
+	}
 }

@@ -212,7 +212,7 @@ func TestNoRetryWithoutTLS(t *testing.T) {
 	}
 }
 
-// A long line in a message that nobody has signed is broken.
+// A long line in a message that nobody has signed is encoded.
 func TestLongLine(t *testing.T) {
 	var received string
 	s := smtptest.Start(t, func(p *peer) {
@@ -227,7 +227,9 @@ func TestLongLine(t *testing.T) {
 	got := deliver(t, c, req)
 	c.Close()
 	s.Finish()
-	if want := "Subject: t\n\n" + strings.Repeat("x", 998) + "\nx\n"; got != "done 2.0.0" || received != want {
+	want := "Subject: t\nMIME-Version: 1.0\nContent-Type: text/plain; charset=us-ascii\nContent-Transfer-Encoding: quoted-printable\n\n" +
+		strings.Repeat(strings.Repeat("x", 75)+"=\n", 13) + strings.Repeat("x", 24) + "\n"
+	if got != "done 2.0.0" || received != want {
 		t.Errorf("result %s, received %q", got, received)
 	}
 }

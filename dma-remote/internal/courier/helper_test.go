@@ -26,6 +26,7 @@ type network struct {
 	mx    map[string][]string // domain to hosts, in order of preference
 	addrs map[string][]string // host to addresses
 	dial  func(addr netip.AddrPort) (net.Conn, error)
+	wait  func(ctx context.Context, addr netip.AddrPort) (net.Conn, error) // in the place of dial
 }
 
 func (n network) LookupMX(_ context.Context, name string) ([]*net.MX, error) {
@@ -54,7 +55,10 @@ func (n network) LookupNetIP(_ context.Context, family, name string) ([]netip.Ad
 	return out, nil
 }
 
-func (n network) DialContext(_ context.Context, _, address string) (net.Conn, error) {
+func (n network) DialContext(ctx context.Context, _, address string) (net.Conn, error) {
+	if n.wait != nil {
+		return n.wait(ctx, netip.MustParseAddrPort(address))
+	}
 	return n.dial(netip.MustParseAddrPort(address))
 }
 

@@ -135,8 +135,8 @@ func TestConcurrency(t *testing.T) {
 				})
 			}
 			wg.Wait()
-			if g.peak > most || s.Conns() > most+300/maxMessages {
-				t.Errorf("%d connections at a time and %d in all, limit %d", g.peak, s.Conns(), most)
+			if g.most() > most || s.Conns() > most+300/maxMessages {
+				t.Errorf("%d connections at a time and %d in all, limit %d", g.most(), s.Conns(), most)
 			}
 		})
 	}
@@ -159,6 +159,12 @@ func (g *gauge) add(n int) {
 	defer g.mu.Unlock()
 	g.now += n
 	g.peak = max(g.peak, g.now)
+}
+
+func (g *gauge) most() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.peak
 }
 
 type gaugeConn struct {

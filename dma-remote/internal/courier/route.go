@@ -2,7 +2,6 @@ package courier
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"net/netip"
 	"strconv"
@@ -10,8 +9,6 @@ import (
 
 	"dma/common/conf"
 	"dma/dma-remote/internal/resolve"
-	"dma/dma-remote/internal/session"
-	"dma/dma-remote/internal/tlspolicy"
 )
 
 const smtpPort = 25 // of MX hosts (RFC 5321 4.5.4.2)
@@ -108,6 +105,12 @@ func (p place) dial() (network, address string) {
 	return "tcp", netip.AddrPortFrom(p.Addr, uint16(p.server.Port)).String()
 }
 
+// id tells places apart.
+func (p place) id() string {
+	network, address := p.dial()
+	return network + " " + address
+}
+
 // ip is the place's address in text.
 func (p place) ip() string {
 	if p.socket != "" {
@@ -118,41 +121,6 @@ func (p place) ip() string {
 
 // peer names the place as dma does.
 func (p place) peer() string { return p.Name + " [" + p.ip() + "]" }
-
-// policy is how the connection is secured.
-func (p place) policy() tlspolicy.Policy {
-	return tlspolicy.Decide(p.server.Transport, p.Name, tlspolicy.Records{})
-}
-
-// connect makes a connection that is ready for mail.
-func (c *Courier) connect(ctx context.Context, p place, policy tlspolicy.Policy, observe func(what, text string)) (*session.Conn, *session.Verdict) {
-	dctx, cancel := context.WithTimeout(ctx, connectTime)
-	defer cancel()
-	network, address := p.dial()
-	nc, err := c.cfg.Dialer.DialContext(dctx, network, address)
-	if err != nil {
-		return nil, session.Unreachable(p.peer(), err)
-	}
-	var mine *tls.Certificate
-	if p.routed {
-		mine = c.cfg.Certificate
-	}
-	s, err := session.Open(ctx, nc, p.peer(), session.Config{
-		Helo:     c.cfg.Helo,
-		Policy:   policy,
-		TLS:      policy.Config(c.cfg.Roots, mine),
-		Auth:     p.server.Auth,
-		Port:     p.server.Port,
-		Insecure: p.server.Transport.Insecure,
-		Observe:  observe,
-		Limits:   c.cfg.Limits,
-	})
-	var v *session.Verdict
-	if errors.As(err, &v) {
-		return nil, v
-	}
-	return s, nil
-}
 
 // Key makes the Key of a route: who connections to these servers are for.
 func Key(servers []Server) string {

@@ -1,14 +1,21 @@
 package courier
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"dma/common/conf"
+	"dma/dma-remote/internal/resolve"
+	"dma/dma-remote/internal/session"
 	"dma/dma-remote/internal/smtptest"
 )
 
@@ -114,5 +121,114 @@ func TestSocket(t *testing.T) {
 	want := fmt.Sprintf("smarthost %s:0\ntrying localhost [%s] 0\ndeferred %[1]s connect: 554 5.3.2 not today", path, path)
 	if got := req.Log.(*journal).text(); got != want {
 		t.Errorf("log:\n%s\nwant:\n%s", got, want)
+	}
+}
+
+// One address that leads nowhere delays mail a moment, not for the time of a
+// connection; the others of the same host are tried beside it, those of another not
+// before it has failed.
+func TestSlowAddress(t *testing.T) {
+	tests := []struct {
+		name  string
+		mx    []string
+		want  string
+		tried string
+		takes time.Duration // at most
+	}{
+		{"of one host", []string{"two.example"}, "done 2.0.0", "192.0.2.1 192.0.2.2", time.Second},
+		{"of another host", []string{"one.example", "other.example"}, "done 2.0.0", "192.0.2.1 192.0.2.2", 2 * connectTime},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := network{
+					mx:    map[string][]string{"d.example": tt.mx},
+					addrs: map[string][]string{"two.example": {"192.0.2.1", "192.0.2.2"}, "one.example": {"192.0.2.1"}, "other.example": {"192.0.2.2"}},
+				}
+				n.wait = func(ctx context.Context, a netip.AddrPort) (net.Conn, error) {
+					if a.Addr().String() == "192.0.2.1" {
+						<-ctx.Done()
+						return nil, ctx.Err()
+					}
+					return smtptest.Pipe(t, func(p *peer) { p.Hello(); p.Accept(); p.Quit() }), nil
+				}
+				cfg := config(n)
+				cfg.Limits = session.DefaultLimits()
+				c := New(cfg)
+				begin := time.Now()
+				req := request("d.example", 1)
+				if got := deliver(t, c, req); got != tt.want {
+					t.Errorf("%s", got)
+				}
+				took := time.Since(begin)
+				c.Close()
+				if took > tt.takes || tt.takes > time.Minute-1 && took < connectTime {
+					t.Errorf("after %v", took)
+				}
+				if got := req.Log.(*journal).tried(); got != tt.tried {
+					t.Errorf("tried %s", got)
+				}
+			})
+		})
+	}
+}
+
+// The first that answers is used, and no other connection is left.
+func TestRace(t *testing.T) {
+	var left atomic.Int32
+	s := smtptest.Start(t, func(p *peer) {
+		left.Add(1)
+		defer left.Add(-1)
+		p.Wait()
+	})
+	for name, script := range map[string][]string{ // of each address: an error, or how long it takes
+		"first":                {"0s", "0s"},
+		"second":               {"no", "0s"},
+		"third":                {"no", "no", "1ms"},
+		"second beside":        {"2s", "0s", "0s"},
+		"first after a while":  {"400ms", "2s"},
+		"none":                 {"no", "no"},
+		"all at the same time": {"310ms", "10ms", "0s"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var places []place
+			n := network{wait: func(ctx context.Context, a netip.AddrPort) (net.Conn, error) {
+				d, err := time.ParseDuration(script[a.Port()])
+				if err != nil {
+					return nil, errors.New("no")
+				}
+				select {
+				case <-time.After(d):
+				case <-ctx.Done():
+					return nil, ctx.Err()
+				}
+				return net.Dial("tcp", s.Addr().String())
+			}}
+			for i := range script {
+				places = append(places, place{Host: resolve.Host{Addr: netip.MustParseAddr("192.0.2.1")}, server: Server{Host: conf.Host{Port: i}}})
+			}
+			c := New(config(n))
+			tried, failed := 0, 0
+			begin := time.Now()
+			conn, at := c.race(t.Context(), places, func(i int) {
+				if i != tried {
+					t.Errorf("tries %d", i)
+				}
+				tried++
+			}, func(int, error) { failed++ })
+			if time.Since(begin) > time.Second {
+				t.Errorf("took %v", time.Since(begin))
+			}
+			if (conn == nil) != (name == "none") || (at < 0) != (conn == nil) || conn == nil && failed != len(script) {
+				t.Fatalf("%v, %d, %d failed", conn, at, failed)
+			}
+			if conn != nil {
+				conn.Close()
+			}
+		})
+	}
+	s.Finish()
+	if left.Load() != 0 {
+		t.Errorf("%d connections are left", left.Load())
 	}
 }

@@ -39,12 +39,12 @@ type Server struct {
 
 // A job is a request from its Send or Probe on.
 type job struct {
-	number uint32
-	cancel context.CancelFunc
-	probe  *proto.Probe // or
-	send   *proto.Send
-	file   *os.File
-	rcpts  []session.Recipient
+	number    uint32
+	cancelled chan struct{} // closed by Cancel
+	probe     *proto.Probe  // or
+	send      *proto.Send
+	file      *os.File
+	rcpts     []session.Recipient
 }
 
 // requests are the jobs under way. Run adds, each job's goroutine removes its own.
@@ -93,7 +93,6 @@ func (s *Server) receive(ctx context.Context, rs *requests, jobs *sync.WaitGroup
 			return err
 		}
 		if j != nil {
-			ctx := rs.start(ctx, j)
 			jobs.Go(func() {
 				s.run(ctx, j)
 				rs.end(j)
@@ -125,6 +124,7 @@ func (r *requests) begin(j *job) error {
 		j.close()
 		return violation("more than %d requests", MaxRequests)
 	}
+	j.cancelled = make(chan struct{})
 	r.all[j.number] = j
 	return nil
 }
@@ -143,21 +143,18 @@ func (r *requests) recipient(number uint32, m *proto.Rcpt) (*job, error) {
 	return j, nil
 }
 
-// start gives j its context, which cancel ends.
-func (r *requests) start(ctx context.Context, j *job) context.Context {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	ctx, j.cancel = context.WithCancel(ctx)
-	return ctx
-}
-
-// cancel gives a request up. It may have come to its end already, and one that is
-// not complete yet has nothing to give up.
+// cancel gives a request up. It may have come to its end already.
 func (r *requests) cancel(number uint32) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if j := r.all[number]; j != nil && j.cancel != nil {
-		j.cancel()
+	j := r.all[number]
+	if j == nil {
+		return
+	}
+	select {
+	case <-j.cancelled: // once before
+	default:
+		close(j.cancelled)
 	}
 }
 
@@ -165,7 +162,6 @@ func (r *requests) end(j *job) {
 	j.close()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	j.cancel()
 	delete(r.all, j.number)
 }
 
@@ -177,6 +173,19 @@ func (j *job) close() {
 
 // probe answers with what is found, step by step.
 func (s *Server) probe(ctx context.Context, j *job) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	over := make(chan struct{})
+	var watch sync.WaitGroup
+	watch.Go(func() {
+		select {
+		case <-j.cancelled:
+			cancel()
+		case <-over:
+		}
+	})
+	defer watch.Wait()
+	defer close(over)
 	count := uint32(0)
 	var failed error
 	send := func(m proto.Message) {
@@ -223,6 +232,7 @@ func (s *Server) deliver(ctx context.Context, j *job) {
 		EnvID:      j.send.EnvID,
 		Body:       &content.Message{Header: header(j.send.DeliveredTo), File: j.file, Size: j.send.Size},
 		Log:        log,
+		Cancelled:  j.cancelled,
 		Report:     answer,
 	})
 }

@@ -43,7 +43,10 @@ func (f *fake) Deliver(ctx context.Context, req *courier.Request) {
 	for i, r := range req.Recipients {
 		switch r.Address {
 		case "slow":
-			<-ctx.Done()
+			select {
+			case <-ctx.Done():
+			case <-req.Cancelled:
+			}
 			req.Report(i, courier.Result{Outcome: outcome.Defer("4.4.2", "aborted"), Destination: true})
 		case "down":
 			req.Report(i, courier.Result{Outcome: outcome.Defer("4.4.1", "no answer"), Destination: true, Remote: "h [192.0.2.1]"})

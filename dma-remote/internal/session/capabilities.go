@@ -13,6 +13,7 @@ type capabilities struct {
 	eightBit   bool     // 8BITMIME
 	utf8       bool     // SMTPUTF8
 	dsn        bool     // DSN
+	chunking   bool     // CHUNKING
 	size       bool     // SIZE is offered
 	maxSize    int64    // its value, 0 for no limit
 	auth       []string // mechanisms, as they came
@@ -40,6 +41,8 @@ func parseCapabilities(lines []string) capabilities {
 			c.eightBit = true
 		case "SMTPUTF8":
 			c.utf8 = true
+		case "CHUNKING":
+			c.chunking = true
 		case "DSN":
 			c.dsn = true
 		case "SIZE":

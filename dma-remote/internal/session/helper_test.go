@@ -90,7 +90,7 @@ func send(ctx context.Context, t *testing.T, c *Conn, m *Mail) []*Verdict {
 	for i := range m.Recipients {
 		all = append(all, i)
 	}
-	c.Send(ctx, m, all, func(i int, v *Verdict) {
+	report := func(i int, v *Verdict) {
 		if verdicts[i] != nil {
 			t.Errorf("recipient %d got two verdicts: %v and %v", i, verdicts[i], v)
 		}
@@ -98,13 +98,33 @@ func send(ctx context.Context, t *testing.T, c *Conn, m *Mail) []*Verdict {
 			t.Errorf("recipient %d got an invalid verdict: %+v", i, v)
 		}
 		verdicts[i] = v
-	})
+	}
+	c.Serve(ctx, &tasks{list: []*Task{{Mail: m, Pending: all, Report: report, Done: func(rest []int, v *Verdict, _ bool) {
+		for _, i := range rest {
+			if !v.Trouble {
+				t.Errorf("recipient %d is given back for %+v", i, v)
+			}
+			report(i, v)
+		}
+	}}}})
 	for i, v := range verdicts {
 		if v == nil {
 			t.Fatalf("recipient %d got no verdict", i)
 		}
 	}
 	return verdicts
+}
+
+// tasks is a Source of a list.
+type tasks struct{ list []*Task }
+
+func (s *tasks) Next(<-chan struct{}, bool) (*Task, bool) {
+	if len(s.list) == 0 {
+		return nil, false
+	}
+	t := s.list[0]
+	s.list = s.list[1:]
+	return t, true
 }
 
 // summary is a verdict in short: class, code, and ! for trouble.

@@ -148,10 +148,8 @@ func (c *Conn) exchange(mechanism string, x auth.Exchange) (r reply, v *Verdict,
 
 // cancel ends an exchange that went wrong on our side (RFC 4954 section 4).
 func (c *Conn) cancel(cause error) *Verdict {
-	if _, v := c.cmd(StageAuth, c.cfg.Limits.Quit, "*"); v != nil {
-		return v
-	}
+	_, lost := c.cmd(StageAuth, c.cfg.Limits.Quit, "*")
 	v := c.trouble(StageAuth, "4.7.0", cause.Error())
-	v.reply = true
+	v.reply = lost == nil
 	return v
 }

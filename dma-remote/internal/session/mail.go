@@ -1,7 +1,6 @@
 package session
 
 import (
-	"context"
 	"strings"
 	"unicode/utf8"
 
@@ -9,6 +8,7 @@ import (
 	"dma/common/mailaddr"
 	"dma/common/outcome"
 	"dma/dma-remote/internal/content"
+	"dma/dma-remote/internal/idna"
 )
 
 // maxBatch bounds the recipients of one transaction. RFC 5321 4.5.3.1.8 has servers
@@ -32,42 +32,9 @@ type Recipient struct {
 	Original string
 }
 
-// Send sends m to those of its recipients that pending has the indexes of, in as
-// few transactions as the server allows, and reports a verdict for each, as soon
-// as it is known. A verdict of trouble means that the server has not taken the
-// message for that recipient, so another may be asked at once.
-func (c *Conn) Send(ctx context.Context, m *Mail, pending []int, report func(int, *Verdict)) {
-	defer c.watch(ctx)()
-	open := make(map[int]bool, len(pending))
-	for _, i := range pending {
-		open[i] = true
-	}
-	tell := func(i int, v *Verdict) {
-		delete(open, i)
-		report(i, v)
-	}
-	pending = c.screen(m, pending, tell)
-	for limit := maxBatch; len(pending) > 0; {
-		t := transaction{c: c, m: m, batch: pending[:min(limit, len(pending))], report: tell}
-		if v := t.run(); v != nil {
-			c.hangUp(v)
-			for _, i := range pending {
-				if open[i] {
-					tell(i, v)
-				}
-			}
-			return
-		}
-		if len(t.again) > 0 && c.caps.pipelining {
-			limit = len(t.accepted) // all that it takes; more would be said in vain
-		}
-		pending = append(t.again, pending[len(t.batch):]...)
-	}
-}
-
 // screen fails the recipients that this server cannot be told about at all.
-func (c *Conn) screen(m *Mail, pending []int, report func(int, *Verdict)) []int {
-	all := c.screenMail(m)
+func (c *Conn) screen(m *Mail, plan *content.Plan, pending []int, report func(int, *Verdict)) []int {
+	all := c.screenMail(m, plan)
 	var good []int
 	for _, i := range pending {
 		v := all
@@ -83,9 +50,14 @@ func (c *Conn) screen(m *Mail, pending []int, report func(int, *Verdict)) []int 
 	return good
 }
 
-func (c *Conn) screenMail(m *Mail) *Verdict {
-	if c.caps.maxSize > 0 && m.Facts.Size > c.caps.maxSize { // RFC 1870 section 6.1
-		return failure(stageMAIL, "5.3.4", "%s takes messages of at most %d bytes, this one has %d", c.peer, c.caps.maxSize, m.Facts.Size)
+func (c *Conn) screenMail(m *Mail, plan *content.Plan) *Verdict {
+	switch {
+	case m.Facts.Binary: // RFC 3030 section 3; BINARYMIME is not spoken
+		return failure(stageMAIL, "5.6.1", "message has binary parts, which cannot be sent: encode them in base64")
+	case plan.Changed && m.Facts.Signed: // RULES E6
+		return failure(stageMAIL, "5.6.3", "message is signed and has lines or characters that %s cannot be sent as they are", c.peer)
+	case c.caps.maxSize > 0 && plan.Size > c.caps.maxSize: // RFC 1870 section 6.1
+		return failure(stageMAIL, "5.3.4", "%s takes messages of at most %d bytes, this one has %d", c.peer, c.caps.maxSize, plan.Size)
 	}
 	if m.Sender == "" {
 		return nil
@@ -100,10 +72,15 @@ func (c *Conn) screenPath(address, code, what string) *Verdict {
 	if err != nil {
 		return failure(stageRCPT, code, "malformed %s address %q: %v", what, address, err)
 	}
+	domain, err := idna.ToASCII(a.Domain)
+	if err != nil {
+		return failure(stageRCPT, "5.6.7", "%s address %q: %v", what, address, err)
+	}
+	a.Domain = domain
 	if len(a.String())+len("<>") > mailaddr.MaxSMTP {
 		return failure(stageRCPT, code, "%s address %q is too long for SMTP", what, address)
 	}
-	if !isASCII(address) && !c.caps.utf8 {
+	if !isASCII(a.Local) && !c.caps.utf8 {
 		return failure(stageRCPT, "5.6.7", "%s does not take addresses like %q (no SMTPUTF8)", c.peer, address)
 	}
 	return nil

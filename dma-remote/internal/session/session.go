@@ -5,8 +5,8 @@
 //	              |                            v
 //	              \----> login ----> ready   closed
 //
-// Open takes a connection to ready or fails; Send runs the transactions of one
-// message; Quit ends. Any trouble leads to closed, from where nothing leads on.
+// Open takes a connection to ready or fails; Serve runs the transactions of any
+// number of messages; Quit ends. Any trouble leads to closed, from where nothing leads on.
 package session
 
 import (
@@ -29,6 +29,7 @@ import (
 // Config is what Open needs to know beside the connection.
 type Config struct {
 	Helo     string                  // our name
+	LMTP     bool                    // the server speaks that (RFC 2033)
 	Policy   tlspolicy.Policy        // how the connection is to be secured
 	TLS      *tls.Config             // that of Policy
 	Auth     *conf.Auth              // nil: mail goes unauthenticated
@@ -57,7 +58,7 @@ const (
 	stateClosed
 )
 
-// Conn is a connection to a server. One goroutine at a time may use it.
+// Conn is a connection to a server. One goroutine at a time may call its methods.
 type Conn struct {
 	cfg         Config
 	raw         net.Conn // what was given to Open; closing it ends everything
@@ -71,7 +72,9 @@ type Conn struct {
 	state  state
 	secure bool // TLS is on
 	caps   capabilities
+	used   bool        // a message was begun
 	doubt  bool        // a transaction may be open on the server: RSET is first
+	limit  int         // recipients that the server takes at a time, as far as is known
 	closed atomic.Bool // raw is closed
 }
 
@@ -135,14 +138,18 @@ func (c *Conn) greeting() (state, *Verdict) {
 func (c *Conn) hello() (state, *Verdict) {
 	c.caps = capabilities{}
 	name := heloName(c.cfg.Helo, c.raw.LocalAddr())
-	r, v := c.cmd(stageEHLO, c.cfg.Limits.Command, "EHLO "+name)
+	verb, stage := "EHLO ", stageEHLO
+	if c.cfg.LMTP {
+		verb, stage = "LHLO ", stageLHLO
+	}
+	r, v := c.cmd(stage, c.cfg.Limits.Command, verb+name)
 	switch {
 	case v != nil:
 		return stateClosed, v
 	case r.class() == 2:
 		c.caps = parseCapabilities(r.lines)
 		c.observe(Extensions, strings.Join(r.lines[1:], ", "))
-	case r.class() == 5 && c.cfg.Auth == nil && !c.needTLS():
+	case r.class() == 5 && c.cfg.Auth == nil && !c.needTLS() && !c.cfg.LMTP:
 		// RFC 5321 3.2: a server that does not know EHLO. It cannot do what
 		// EHLO would have offered.
 		if r, v = c.cmd(stageHELO, c.cfg.Limits.Command, "HELO "+name); v != nil {
@@ -152,11 +159,11 @@ func (c *Conn) hello() (state, *Verdict) {
 			return stateClosed, c.refusal(stageHELO, r)
 		}
 	default:
-		return stateClosed, c.refusal(stageEHLO, r)
+		return stateClosed, c.refusal(stage, r)
 	}
 	switch {
 	case c.needTLS() && !c.caps.startTLS:
-		return stateClosed, c.trouble(stageEHLO, "4.7.4", "server offers no STARTTLS, which this host requires")
+		return stateClosed, c.trouble(stage, "4.7.4", "server offers no STARTTLS, which this host requires")
 	case !c.secure && c.cfg.Policy.Level != tlspolicy.None && c.caps.startTLS:
 		return stateStartTLS, nil
 	}
@@ -269,6 +276,9 @@ func (c *Conn) abort() {
 	c.raw.Close()
 }
 
+// Abort ends the connection under whatever goes on with it.
+func (c *Conn) Abort() { c.abort() }
+
 // Close ends the connection without a word.
 func (c *Conn) Close() {
 	c.state = stateClosed
@@ -288,6 +298,13 @@ func (c *Conn) Quit() {
 func (c *Conn) Ready() bool {
 	return c.state == stateReady && !c.closed.Load() && c.r.Buffered() == 0
 }
+
+// chunks reports whether whole transactions are sent at once. That saves the time
+// of a way to the server, which in LMTP is none.
+func (c *Conn) chunks() bool { return c.caps.chunking && c.caps.pipelining && !c.cfg.LMTP }
+
+// Chunks reports whether one connection is as good as many.
+func (c *Conn) Chunks() bool { return c.chunks() }
 
 // Mechanisms are those of authentication that the server offers.
 func (c *Conn) Mechanisms() []string { return strings.Fields(c.clean(strings.Join(c.caps.auth, " "))) }

@@ -1,81 +1,111 @@
 package session
 
 import (
-	"bufio"
-	"cmp"
 	"errors"
 	"fmt"
 	"net"
 	"slices"
-	"strconv"
-	"strings"
 	"sync/atomic"
 	"time"
 
-	"dma/common/dsn"
-	"dma/common/mailaddr"
 	"dma/common/outcome"
 	"dma/dma-remote/internal/content"
 )
 
-// A transaction is MAIL, RCPTs, DATA and the message (RFC 5321 3.3). Its methods
-// return a verdict only when it says why there can be no more on this connection.
+// A transaction is MAIL, RCPTs and the message (RFC 5321 3.3). The writer's methods
+// say it; those called on... are the reader's. Where the writer goes by what the
+// reader has found, it has waited at the gate.
 type transaction struct {
-	c      *Conn
-	m      *Mail
-	batch  []int // indexes of recipients
-	report func(int, *Verdict)
+	e     *engine
+	job   *job
+	batch []int // indexes of recipients
+	size  int64 // of the message, if it counts for the engine's bytes
+	gate  chan struct{}
 
-	mailOK   bool  // MAIL was accepted
+	mailSaid bool  // MAIL was answered
+	mailOK   bool  // and accepted
 	accepted []int // recipients that the server took
+	refused  []int // and did not take
 	again    []int // recipients over the server's limit: for the next transaction
 	goAhead  bool  // the server waits for the message
+	told     bool  // the message was answered
+	over     bool  // nothing more is to come
+
+	dot atomic.Bool // the end of the message may have reached the server
+	// broken is why the message ended in the middle: nobody else's fault.
+	broken *Verdict
 }
 
-func (t *transaction) run() *Verdict {
-	c := t.c
-	if c.doubt {
-		r, v := c.cmd(stageRSET, c.cfg.Limits.Command, "RSET")
-		if v == nil && r.class() != 2 {
-			v = c.refusal(stageRSET, r)
-		}
-		if v != nil {
-			return v
-		}
+// transact begins a transaction for what is left of j. The error is why nothing
+// more can be written.
+func (e *engine) transact(j *job) error {
+	t := &transaction{e: e, job: j, gate: make(chan struct{}, 1)}
+	if e.c.chunks() {
+		t.size = j.plan.Size
 	}
-	c.doubt = true
-	talk := t.lockstep
-	if c.caps.pipelining {
-		talk = t.pipelined
+	e.mu.Lock()
+	n := min(len(j.rest), maxBatch)
+	if e.c.limit > 0 && e.c.caps.pipelining {
+		n = min(n, e.c.limit) // more would be said in vain
 	}
-	if v := talk(); v != nil {
-		return v
+	t.batch, j.rest = j.rest[:n:n], j.rest[n:]
+	rested := len(e.flying) == 0 && time.Since(e.rested) > maxRest
+	e.flying = append(e.flying, t)
+	e.bytes += t.size
+	reset := e.c.doubt
+	e.c.doubt = true
+	e.mu.Unlock()
+	if reset {
+		if err := t.say(&expectation{stage: stageRSET, limit: e.c.cfg.Limits.Command, sync: !e.c.caps.pipelining}, "RSET"); err != nil {
+			return err
+		}
 	}
 	switch {
-	case !t.goAhead:
-		return nil
-	case len(t.accepted) == 0:
-		return t.loneDot()
+	case !e.c.caps.pipelining:
+		return t.lockstep()
+	case e.c.chunks():
+		return t.chunked(rested || t.size > maxBlind)
 	}
-	return t.body()
+	return t.pipelined()
+}
+
+// say writes a command, and waits for its reply if x says so.
+func (t *transaction) say(x *expectation, line string) error {
+	x.t = t
+	t.e.expect(x)
+	if _, err := t.e.w.WriteString(line + "\r\n"); err != nil {
+		return err
+	}
+	if !x.sync {
+		return nil
+	}
+	return t.wait()
+}
+
+func (t *transaction) wait() error {
+	if err := t.e.w.Flush(); err != nil {
+		return err
+	}
+	select {
+	case <-t.gate:
+		return nil
+	case <-t.e.gone:
+		return net.ErrClosed
+	}
 }
 
 // lockstep says nothing that the replies so far have made useless.
-func (t *transaction) lockstep() *Verdict {
-	c := t.c
-	r, v := c.cmd(stageMAIL, c.cfg.Limits.Command, t.mailLine())
-	if v == nil {
-		v = t.onMail(r)
+func (t *transaction) lockstep() error {
+	limits := t.e.c.cfg.Limits
+	if err := t.say(&expectation{stage: stageMAIL, limit: limits.Command, sync: true}, t.mailLine()); err != nil {
+		return err
 	}
-	if v != nil || !t.mailOK {
-		return v
+	if t.over {
+		return nil
 	}
 	for n, i := range t.batch {
-		if r, v = c.cmd(stageRCPT, c.cfg.Limits.Command, t.rcptLine(i)); v == nil {
-			v = t.onRcpt(i, r)
-		}
-		if v != nil {
-			return v
+		if err := t.say(&expectation{stage: stageRCPT, rcpt: i, limit: limits.Command, sync: true}, t.rcptLine(i)); err != nil {
+			return err
 		}
 		if len(t.again) > 0 {
 			t.again = append(t.again, t.batch[n+1:]...)
@@ -83,238 +113,149 @@ func (t *transaction) lockstep() *Verdict {
 		}
 	}
 	if len(t.accepted) == 0 {
+		t.e.ended(t)
 		return nil
 	}
-	if r, v = c.cmd(stageDATA, c.cfg.Limits.Data, "DATA"); v != nil {
-		return v
+	if err := t.say(&expectation{stage: stageDATA, limit: limits.Data, sync: true}, "DATA"); err != nil {
+		return err
 	}
-	return t.onData(r)
+	return t.data()
 }
 
-// pipelined says everything up to DATA at once (RFC 2920 3.1).
-func (t *transaction) pipelined() *Verdict {
-	c := t.c
-	if c.r.Buffered() > 0 {
-		return c.lost(stageMAIL, errUnasked)
+// envelope says MAIL and RCPTs at once (RFC 2920 3.1).
+func (t *transaction) envelope(sync bool) error {
+	limit := t.e.c.cfg.Limits.Command
+	if err := t.say(&expectation{stage: stageMAIL, limit: limit}, t.mailLine()); err != nil {
+		return err
 	}
-	f := c.startFlight(func() error {
-		w := bufio.NewWriter(blockWriter{c, c.cfg.Limits.Command})
-		fmt.Fprintf(w, "%s\r\n", t.mailLine()) // a bufio.Writer keeps its first error for Flush
-		for _, i := range t.batch {
-			fmt.Fprintf(w, "%s\r\n", t.rcptLine(i))
+	for n, i := range t.batch {
+		last := n == len(t.batch)-1
+		if err := t.say(&expectation{stage: stageRCPT, rcpt: i, limit: limit, sync: sync && last}, t.rcptLine(i)); err != nil {
+			return err
 		}
-		fmt.Fprintf(w, "DATA\r\n")
-		return w.Flush()
-	})
-	v := t.replies()
-	if v != nil {
-		c.Close() // ends the writer, too
 	}
-	if err := f.wait(); err != nil && v == nil {
-		v = c.lost(stageDATA, err)
-	}
-	return v
+	return nil
 }
 
-func (t *transaction) replies() *Verdict {
-	c := t.c
-	r, v := c.read(stageMAIL, c.cfg.Limits.Command)
-	if v == nil {
-		v = t.onMail(r)
+// pipelined says everything up to DATA at once, behind the dot of the transaction
+// before, and then waits for the server to go ahead.
+func (t *transaction) pipelined() error {
+	if err := t.envelope(false); err != nil {
+		return err
 	}
-	for _, i := range t.batch {
-		if v != nil {
-			return v
-		}
-		if r, v = c.read(stageRCPT, c.cfg.Limits.Command); v == nil {
-			v = t.onRcpt(i, r)
-		}
+	if err := t.say(&expectation{stage: stageDATA, limit: t.e.c.cfg.Limits.Data, sync: true}, "DATA"); err != nil {
+		return err
 	}
-	if v == nil {
-		if r, v = c.read(stageDATA, c.cfg.Limits.Data); v == nil {
-			v = t.onData(r)
-		}
-	}
-	return v
+	return t.data()
 }
 
-func (t *transaction) onMail(r reply) *Verdict {
-	if r.class() == 2 {
-		t.mailOK = true
-		return nil
-	}
-	return t.settle(t.batch, t.c.refusal(stageMAIL, r))
-}
-
-func (t *transaction) onRcpt(i int, r reply) *Verdict {
+// data sends the message after the reply to DATA.
+func (t *transaction) data() error {
+	e := t.e
 	switch {
-	case !t.mailOK:
-		return nil // "503 need MAIL first", or whatever: said for all already
-	case r.class() == 2:
-		t.accepted = append(t.accepted, i)
-		return nil
-	case tooMany(r) && len(t.accepted) > 0:
-		t.again = append(t.again, i)
-		return nil
-	}
-	return t.settle([]int{i}, t.c.refusal(stageRCPT, r))
-}
-
-// tooMany reports whether a reply to RCPT is about the number of recipients. With
-// a status code that says otherwise, it is a full mailbox or disk.
-func tooMany(r reply) bool {
-	if r.code != 452 && r.code != 552 {
-		return false
-	}
-	e := r.enhanced()
-	return e == "" || e[1:] == ".5.3"
-}
-
-func (t *transaction) onData(r reply) *Verdict {
-	switch {
-	case r.code == 354:
-		t.goAhead = true
+	case t.over:
 		return nil
 	case len(t.accepted) == 0:
-		return nil // as it should be: "554 no valid recipients"
+		// The server said 354 to a pipelined DATA though it took no recipient (RFC
+		// 2920 3.1): a message that nobody is to get is ended at once.
+		x := &expectation{stage: stageDot, limit: e.c.cfg.Limits.Final, sync: true}
+		return t.say(x, ".")
+	case t.job.cancelled():
+		return t.giveUp(outcome.Defer("4.3.2", "given up before it was sent"))
 	}
-	return t.settle(t.accepted, t.c.refusal(stageDATA, r))
-}
-
-// settle gives all of who the verdict, unless it is trouble and ends everything.
-func (t *transaction) settle(who []int, v *Verdict) *Verdict {
-	if v.Trouble {
-		return v
-	}
-	for _, i := range who {
-		t.report(i, v)
-	}
-	return nil
-}
-
-// loneDot ends a message that nobody is to get: the server said 354 to a pipelined
-// DATA though it took no recipient (RFC 2920 3.1).
-func (t *transaction) loneDot() *Verdict {
-	_, v := t.c.cmd(stageDot, t.c.cfg.Limits.Final, ".")
-	return v
-}
-
-// body sends the message and gives the accepted recipients the verdict on it.
-func (t *transaction) body() *Verdict {
-	c := t.c
-	if c.r.Buffered() > 0 {
-		return c.lost(stageDATA, errUnasked)
-	}
-	var dot atomic.Bool
-	// The wait for the reply begins with the dot; until then the session's end is the limit.
-	_ = c.conn.SetReadDeadline(c.end) // fails only on a closed connection, and then so does the rest
-	f := c.startFlight(func() error {
-		err := t.m.Body.Send(blockWriter{c, c.cfg.Limits.Block}, &dot)
-		switch {
-		case errors.Is(err, content.ErrRead):
-			c.abort() // RULES E6: no dot
-		case err == nil:
-			err = c.conn.SetReadDeadline(c.until(c.cfg.Limits.Final))
+	// Each recipient of LMTP has an answer of its own (RFC 2033 4.2).
+	var due []*expectation
+	for _, i := range t.accepted {
+		due = append(due, &expectation{t: t, stage: stageDot, rcpt: i})
+		if !e.c.cfg.LMTP {
+			break
 		}
-		return err
-	})
-	r, rerr := readReply(c.r)
-	early := !dot.Load()
-	switch {
-	case rerr != nil || early && r.class() < 4:
-		c.abort()
-	case early:
-		// Refused half-way: the rest need not get through.
-		defer time.AfterFunc(c.cfg.Limits.Linger, c.abort).Stop()
 	}
-	werr := f.wait()
-	if errors.Is(werr, content.ErrRead) {
-		return &Verdict{Outcome: outcome.Defer("4.3.0", "%v", werr), Stage: stageDot, Reason: outcome.Clean(werr.Error())}
+	for _, x := range due {
+		e.expect(x) // before it is written: a refusal may come early
 	}
-	v := t.judge(r, early, rerr, werr)
-	known := rerr == nil && (r.class() >= 4 || v.Class == outcome.Done)
-	if !known && dot.Load() {
-		// The server may have the whole message and deliver it; to give it to
-		// another at once would make two of it (RULES E4).
-		v.Trouble = false
+	if err := t.job.Mail.Body.Send(e.w, &t.job.plan, &t.dot); err != nil {
+		return t.failed(err)
 	}
-	if e := t.settle(t.accepted, v); e != nil {
-		return e
+	e.mu.Lock()
+	e.c.doubt = false // the dot ends a transaction whatever comes of it (RFC 5321 4.1.1.4)
+	e.mu.Unlock()
+	for _, x := range due {
+		e.relimit(x, e.c.cfg.Limits.Final)
 	}
-	if !known || werr != nil {
-		return c.lost(stageDot, cmp.Or(rerr, werr, errUnasked))
-	}
-	c.doubt = false
 	return nil
 }
 
-// judge is the verdict on a message of which all or, early, a part was sent.
-func (t *transaction) judge(r reply, early bool, rerr, werr error) *Verdict {
-	c := t.c
+// chunked says everything at once, the message included (RFC 3030 section 2). A
+// careful one waits with the message until a recipient was accepted.
+func (t *transaction) chunked(careful bool) error {
+	e := t.e
+	if err := t.envelope(careful); err != nil {
+		return err
+	}
 	switch {
-	case rerr != nil && werr != nil && errors.Is(rerr, net.ErrClosed):
-		return c.lost(stageDot, werr) // no reply came that would explain it
-	case rerr != nil:
-		return c.lost(stageDot, rerr)
-	case r.class() == 2 && early:
-		return c.lost(stageDot, errUnasked)
-	case r.class() != 2:
-		return c.refusal(stageDot, r)
+	case careful && len(t.accepted) == 0:
+		e.ended(t)
+		return nil
+	case careful && t.job.cancelled():
+		return t.giveUp(outcome.Defer("4.3.2", "given up before it was sent"))
 	}
-	v := &Verdict{Outcome: outcome.Success("%s", c.clean(r.text())), Stage: stageDot, Reason: c.clean(r.text())}
-	if e := r.enhanced(); e != "" {
-		v.Code = e
+	x := &expectation{t: t, stage: stageDot}
+	e.expect(x)
+	if _, err := fmt.Fprintf(e.w, "BDAT %d LAST\r\n", t.size); err != nil {
+		return err
 	}
-	v.Reports = c.caps.dsn
-	return v
+	if err := t.job.Mail.Body.SendChunk(e.w, &t.job.plan, &t.dot); err != nil {
+		return t.failed(err)
+	}
+	e.relimit(x, e.c.cfg.Limits.Final)
+	return nil
 }
 
-func (t *transaction) mailLine() string {
-	c, m := t.c, t.m
-	line := "MAIL FROM:" + path(m.Sender)
-	if c.caps.size {
-		line += " SIZE=" + strconv.FormatInt(m.Facts.Size, 10)
+// failed deals with a message that was not written to its end.
+func (t *transaction) failed(err error) error {
+	if errors.Is(err, content.ErrRead) {
+		return t.giveUp(outcome.Defer("4.3.0", "%v", err))
 	}
-	if c.caps.eightBit && m.Facts.EightBit {
-		line += " BODY=8BITMIME"
-	}
-	if !isASCII(m.Sender) || slices.ContainsFunc(t.batch, func(i int) bool { return !isASCII(m.Recipients[i].Address) }) {
-		line += " SMTPUTF8"
-	}
-	if c.caps.dsn && m.Ret != dsn.RetDefault {
-		line += " RET=" + m.Ret.String()
-	}
-	if c.caps.dsn && m.EnvID != "" {
-		line += " ENVID=" + dsn.EncodeXText(m.EnvID)
-	}
-	return line
+	return err
 }
 
-// rcptLine passes on what the submitter has asked for and adds nothing of its own
-// (RFC 3461 5.2.1).
-func (t *transaction) rcptLine(i int) string {
-	r := &t.m.Recipients[i]
-	line := "RCPT TO:" + path(r.Address)
-	if t.c.caps.dsn && r.Notify != 0 {
-		line += " NOTIFY=" + r.Notify.String()
+// giveUp ends a message in the middle: without its end, and so with the connection
+// (RULES E6). What was sent before it is waited for.
+func (t *transaction) giveUp(o outcome.Outcome) error {
+	for t.e.first() != t {
+		if !t.e.await() {
+			return net.ErrClosed
+		}
 	}
-	if kind, address, ok := strings.Cut(r.Original, ";"); t.c.caps.dsn && ok && isAtom(kind) {
-		line += " ORCPT=" + kind + ";" + dsn.EncodeXText(address)
-	}
-	return line
+	t.e.mu.Lock()
+	t.broken = &Verdict{Outcome: o, Stage: stageDot, Reason: o.Text}
+	t.e.mu.Unlock()
+	t.e.c.abort()
+	return net.ErrClosed
 }
 
-// isAtom keeps what the runner says from being more than one parameter.
-func isAtom(s string) bool {
-	return s != "" && strings.Trim(s, "-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz") == ""
+func (e *engine) first() *transaction {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if len(e.flying) == 0 {
+		return nil
+	}
+	return e.flying[0]
 }
 
-// path is an address that passed Conn.screen, as it goes into a command: parsed
-// anew, so that what is sent is what was checked.
-func path(address string) string {
-	a, err := mailaddr.ParseSender(address)
-	if err != nil {
-		return "<>" // cannot be
+// abandon ends the recipients that may have been served when v ended the
+// connection, or for whom the message could not be read.
+func (t *transaction) abandon(v *Verdict) {
+	unconfirmed := t.e.c.unconfirmed(v)
+	unknown := t.dot.Load() && !v.closing && !t.told && (t.mailOK || !t.mailSaid)
+	for _, i := range t.batch {
+		switch {
+		case !t.job.open[i] || slices.Contains(t.refused, i) || slices.Contains(t.again, i):
+		case t.broken != nil:
+			t.job.end(i, t.broken)
+		case unknown:
+			t.job.end(i, unconfirmed)
+		}
 	}
-	return "<" + a.String() + ">"
 }

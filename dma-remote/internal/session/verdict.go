@@ -18,6 +18,7 @@ const (
 	StageConnect  = "connect"
 	stageEHLO     = "EHLO"
 	stageHELO     = "HELO"
+	stageLHLO     = "LHLO"
 	stageSTARTTLS = "STARTTLS"
 	StageAuth     = "AUTH"
 	stageRSET     = "RSET"
@@ -37,6 +38,7 @@ type Verdict struct {
 	BadTLS  bool   // the handshake failed; the server may still do without (RULES E8)
 	Reports bool   // the server has taken over the duty of reporting (RFC 3461 5.2.1)
 	reply   bool   // the server gave a reply, and waits for the next command
+	closing bool   // it was 421: nothing more is taken
 }
 
 // Error makes a Verdict what Open may return.
@@ -45,9 +47,12 @@ func (v *Verdict) Error() string { return v.Text }
 // errUnasked is input when no reply is due (RULES E5).
 var errUnasked = errors.New("server talks out of turn")
 
+// errEarly is the end of a connection on which a message was refused half-way.
+var errEarly = errors.New("server refused a message before its end")
+
 // refusal is the verdict that a reply means at a stage (RULES E3).
 func (c *Conn) refusal(stage string, r reply) *Verdict {
-	v := &Verdict{Stage: stage, Reason: c.clean(r.text()), reply: !r.closing()}
+	v := &Verdict{Stage: stage, Reason: c.clean(r.text()), reply: !r.closing(), closing: r.closing()}
 	class := r.class()
 	if stage == stageRCPT && r.code == 552 {
 		class = 4 // RFC 5321 4.5.3.1.10
@@ -80,6 +85,17 @@ func (c *Conn) trouble(stage, code, reason string) *Verdict {
 		Outcome: outcome.Defer(code, "%s failed after %s: %s", c.peer, stage, reason),
 		Stage:   stage, Reason: reason, Trouble: true,
 	}
+}
+
+// unconfirmed is the verdict on a message that the server may have taken, when v
+// ended the connection before it said so.
+func (c *Conn) unconfirmed(v *Verdict) *Verdict {
+	u := *v
+	if v.Stage != stageDot {
+		u = *c.trouble(stageDot, v.Code, "no answer before the connection ended: "+v.Reason)
+	}
+	u.Trouble = false
+	return &u
 }
 
 // clean makes foreign text fit for the log and takes secrets out: before blanks

@@ -16,6 +16,17 @@ import (
 // that trusts it.
 func Certificate(tb testing.TB, name string) (*tls.Config, *x509.CertPool) {
 	tb.Helper()
+	return certificate(tb, name, time.Now().Add(time.Hour))
+}
+
+// Expired makes one that was good until a minute ago.
+func Expired(tb testing.TB, name string) (*tls.Config, *x509.CertPool) {
+	tb.Helper()
+	return certificate(tb, name, time.Now().Add(-time.Minute))
+}
+
+func certificate(tb testing.TB, name string, until time.Time) (*tls.Config, *x509.CertPool) {
+	tb.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		tb.Fatal(err)
@@ -25,7 +36,7 @@ func Certificate(tb testing.TB, name string) (*tls.Config, *x509.CertPool) {
 		Subject:               pkix.Name{CommonName: name},
 		DNSNames:              []string{name},
 		NotBefore:             time.Now().Add(-time.Hour),
-		NotAfter:              time.Now().Add(time.Hour),
+		NotAfter:              until,
 		IsCA:                  true,
 		BasicConstraintsValid: true,
 	}
@@ -40,4 +51,16 @@ func Certificate(tb testing.TB, name string) (*tls.Config, *x509.CertPool) {
 	pool := x509.NewCertPool()
 	pool.AddCert(leaf)
 	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}}}, pool
+}
+
+// Pool trusts the certificate of a server.
+func Pool(tb testing.TB, config *tls.Config) *x509.CertPool {
+	tb.Helper()
+	leaf, err := x509.ParseCertificate(config.Certificates[0].Certificate[0])
+	if err != nil {
+		tb.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	pool.AddCert(leaf)
+	return pool
 }

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -195,6 +196,18 @@ func (p *Peer) EHLO(capabilities ...string) {
 	p.Say(lines...)
 }
 
+// Bytes reads n bytes.
+func (p *Peer) Bytes(n int) string {
+	b := make([]byte, n)
+	if _, err := io.ReadFull(p.r, b); err != nil {
+		runtime.Goexit()
+	}
+	return string(b)
+}
+
+// Waiting reports whether the client has said more than was read.
+func (p *Peer) Waiting() bool { return p.r.Buffered() > 0 }
+
 // Message reads a message up to its dot and undoes the stuffing.
 func (p *Peer) Message() string {
 	var b strings.Builder
@@ -232,6 +245,35 @@ func (p *Peer) Accept() (envelope []string, message string) {
 			p.tb.Errorf("client sent %q in a transaction", line)
 			runtime.Goexit()
 		}
+	}
+}
+
+// AcceptAny takes what comes up to the end of one message, by DATA or BDAT, of
+// which it then thinks a while.
+func (p *Peer) AcceptAny(think func()) {
+	for {
+		line := p.Read()
+		switch verb, rest, _ := strings.Cut(line, " "); verb {
+		case "QUIT":
+			p.Say("221 bye")
+			runtime.Goexit()
+		case "DATA":
+			p.Say("354 go on")
+			p.Message()
+		case "BDAT":
+			n, err := strconv.Atoi(strings.TrimSuffix(rest, " LAST"))
+			if err != nil {
+				p.tb.Errorf("client sent %q", line)
+				runtime.Goexit()
+			}
+			p.Bytes(n)
+		default:
+			p.Say("250 ok")
+			continue
+		}
+		think()
+		p.Say("250 2.0.0 taken")
+		return
 	}
 }
 
