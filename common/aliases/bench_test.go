@@ -61,7 +61,7 @@ func BenchmarkLookup(b *testing.B) {
 func BenchmarkCheck100k(b *testing.B) {
 	path := large(b)
 	for b.Loop() {
-		if r, err := Check(path); err != nil || r.Aliases != many {
+		if r, err := Check(path, false); err != nil || r.Aliases != many {
 			b.Fatal(r, err)
 		}
 	}
@@ -77,7 +77,7 @@ func TestLoadIsCheap(t *testing.T) {
 	all, ours, one := time.Hour, time.Hour, time.Hour
 	for range 7 {
 		all = min(all, duration(func() {
-			if r, err := Check(path); err != nil || r.Aliases != many {
+			if r, err := Check(path, false); err != nil || r.Aliases != many {
 				t.Fatal(r, err)
 			}
 		}))

@@ -17,17 +17,21 @@ type Report struct {
 
 	Bad      int       // mistakes: lines and targets that are passed over, or make mail wait
 	Warnings []Warning // of them, and of what is only written badly; not all if they are many
+
+	commands bool // and files are delivered to
 }
 
 // Check reads all of the alias file at path, as the calling account: a list that
 // this account may not read is reported as one that cannot be read. The error is
 // one of reading the alias file itself; with it mail for all local names waits.
-func Check(path string) (*Report, error) {
+//
+// Commands is what ALIASCOMMANDS says.
+func Check(path string, commands bool) (*Report, error) {
 	t, missing, err := load(path)
 	if err != nil {
 		return nil, err
 	}
-	r := &Report{File: path, Missing: missing}
+	r := &Report{File: path, Missing: missing, commands: commands}
 	r.check(t, ReadList)
 	return r, nil
 }
@@ -56,7 +60,7 @@ func (r *Report) check(t *Table, readList func(path string) ([]Target, []Warning
 		r.Longest = max(r.Longest, p.size)
 		r.Bytes += p.size
 		for _, target := range targets {
-			r.target(Warning{File: t.file, Line: line, Bad: true}, name, target, readList)
+			r.target(Warning{File: t.file, Line: line, Bad: true}, name, target, t.Unsafe, readList)
 		}
 		line += strings.Count(text, "\n")
 	}
@@ -77,7 +81,7 @@ func (r *Report) leading(file, text string) {
 }
 
 // target looks at what is right in form, and may yet make mail wait. w lacks the text.
-func (r *Report) target(w Warning, name string, t Target, readList func(path string) ([]Target, []Warning, error)) {
+func (r *Report) target(w Warning, name string, t Target, unsafe error, readList func(path string) ([]Target, []Warning, error)) {
 	switch {
 	case t.Kind == Include:
 		r.Lists++
@@ -89,8 +93,10 @@ func (r *Report) target(w Warning, name string, t Target, readList func(path str
 			return
 		}
 		w.Text = fmt.Sprintf("mail for %q waits: %v", short(name), err)
-	case t.Kind != Address && !t.Discards():
-		w.Text = fmt.Sprintf("mail for %q waits: this version delivers to no commands and files (%q); name an address instead", short(name), short(t.Text))
+	case t.ByToken() && !r.commands:
+		w.Text = fmt.Sprintf("mail for %q waits: dma.conf has no ALIASCOMMANDS, so commands and files are not delivered to (%q); write it there, or name an address", short(name), short(t.Text))
+	case t.ByToken() && unsafe != nil:
+		w.Text = fmt.Sprintf("mail for %q waits: its command or file (%q) must be root's word, and %v", short(name), short(t.Text), unsafe)
 	default:
 		return
 	}

@@ -10,7 +10,7 @@ import (
 
 func TestCheck(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "aliases")
-	r, err := Check(path)
+	r, err := Check(path, false)
 	if err != nil || !r.Missing || r.Aliases != 0 || r.Bad != 0 {
 		t.Errorf("%+v, %v", r, err)
 	}
@@ -20,7 +20,7 @@ func TestCheck(t *testing.T) {
 		t.Fatal(err)
 	}
 	write(t, path, "root: a@b.example, c\nn: /dev/null\nl: :include:"+list+"\nbad\n")
-	r, err = Check(path)
+	r, err = Check(path, false)
 	if err != nil || r.File != path || r.Missing || r.Aliases != 3 || r.Longest < 14 || r.Lists != 1 || r.Bad != 2 {
 		t.Fatalf("%+v, %v", r, err)
 	}
@@ -44,18 +44,24 @@ func TestReport(t *testing.T) {
 		name, text                   string
 		aliases, longest, bytes, bad int
 		warn                         []string
+		commands                     bool
+		unsafe                       error
 	}{
 		{name: "empty"},
-		{"good", "a: b, c\n# x\nd:\n  \"e f\"@g ,\n\n h\n", 2, 9, 12, 0, nil},
-		{"twice", "a: b\nA: c\n", 1, 1, 2, 0, []string{`F:2: alias "A" is there already`}},
-		{"no comma", "a: b\n c\n", 1, 3, 3, 0, []string{"F:1: no comma"}},
-		{"bad", "\n # x\n a: b\nc\nd: @, e\nf:\n", 1, 1, 1, 4, []string{"F:3: this line is", "F:4: no colon", `F:5: target "@"`, `F:6: alias "f" has no`}},
-		{"lists", "a: :include:/good\nb: :include:/part\nc: d,\n :include:/none\n", 3, 16, 44, 2, []string{"/part:7: wrong", `F:3: mail for "c" waits: cannot read it`}},
-		{"off", "a: |/bin/x\nb: /dev/null, /x\n", 2, 12, 19, 2, []string{`F:1: mail for "a" waits: this version`, `F:2: mail for "b" waits: this version delivers to no commands and files ("/x")`}},
+		{"good", "a: b, c\n# x\nd:\n  \"e f\"@g ,\n\n h\n", 2, 9, 12, 0, nil, false, nil},
+		{"twice", "a: b\nA: c\n", 1, 1, 2, 0, []string{`F:2: alias "A" is there already`}, false, nil},
+		{"no comma", "a: b\n c\n", 1, 3, 3, 0, []string{"F:1: no comma"}, false, nil},
+		{"bad", "\n # x\n a: b\nc\nd: @, e\nf:\n", 1, 1, 1, 4, []string{"F:3: this line is", "F:4: no colon", `F:5: target "@"`, `F:6: alias "f" has no`}, false, nil},
+		{"lists", "a: :include:/good\nb: :include:/part\nc: d,\n :include:/none\n", 3, 16, 44, 2, []string{"/part:7: wrong", `F:3: mail for "c" waits: cannot read it`}, false, nil},
+		{"off", "a: |/bin/x\nb: /dev/null, /x\n", 2, 12, 19, 2, []string{`F:1: mail for "a" waits: dma.conf has no ALIASCOMMANDS`, `F:2: mail for "b" waits: dma.conf has no ALIASCOMMANDS, so commands and files are not delivered to ("/x")`}, false, nil},
+		{"on", "a: |/bin/x\nb: /dev/null, /x\n", 2, 12, 19, 0, nil, true, nil},
+		{"not root's", "a: |/bin/x\nb: c, /dev/null\n", 2, 11, 18, 1, []string{`F:1: mail for "a" waits: its command or file ("/bin/x") must be root's word, and chmod it`}, true, errors.New("chmod it")},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			r := &Report{}
-			r.check(Parse([]byte(c.text), "F"), lists)
+			r := &Report{commands: c.commands}
+			table := Parse([]byte(c.text), "F")
+			table.Unsafe = c.unsafe
+			r.check(table, lists)
 			if r.Aliases != c.aliases || r.Longest != c.longest || r.Bytes != c.bytes || r.Bad != c.bad {
 				t.Errorf("%+v", r)
 			}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -24,11 +25,15 @@ const (
 // An address that is wrong gives a warning and is passed over; with an error, which
 // says what to do, the list as a whole is not used.
 func ReadList(path string) ([]Target, []Warning, error) {
-	owner := uint32(0)
+	return readList(path, trusted())
+}
+
+// trusted is whose word an alias file or a list is, besides root's.
+func trusted() uint32 {
 	if site.Private() {
-		owner = uint32(os.Geteuid())
+		return uint32(os.Geteuid())
 	}
-	return readList(path, owner)
+	return 0
 }
 
 // readList is ReadList of a file that belongs to root or owner.
@@ -58,6 +63,43 @@ func checkOwner(f *os.File, path string, owner uint32) error {
 		return fmt.Errorf("%s belongs to uid %d, who is not root; run: chown root %s", path, st.Uid, path)
 	case st.Mode&(unix.S_IWGRP|unix.S_IWOTH) != 0:
 		return fmt.Errorf("others may write %s; run: chmod go-w %s", path, path)
+	}
+	return nil
+}
+
+// checkRoots: nobody but root, or owner, can have written the file that was opened
+// as path, or have put it there.
+func checkRoots(f *os.File, path string, owner uint32) error {
+	if err := checkOwner(f, path, owner); err != nil {
+		return err
+	}
+	real, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return fmt.Errorf("follow %s: %w", path, err)
+	}
+	for _, p := range []string{path, real} {
+		for dir := filepath.Dir(p); ; dir = filepath.Dir(dir) {
+			if err := checkDir(dir, owner); err != nil {
+				return err
+			}
+			if dir == filepath.Dir(dir) {
+				break
+			}
+		}
+	}
+	return nil
+}
+
+func checkDir(dir string, owner uint32) error {
+	var st unix.Stat_t
+	if err := unix.Stat(dir, &st); err != nil {
+		return fmt.Errorf("stat %s: %w", dir, err)
+	}
+	switch {
+	case st.Uid != 0 && st.Uid != owner:
+		return fmt.Errorf("directory %s belongs to uid %d, who is not root; put the alias file elsewhere", dir, st.Uid)
+	case st.Mode&(unix.S_IWGRP|unix.S_IWOTH) != 0 && st.Mode&unix.S_ISVTX == 0:
+		return fmt.Errorf("others may write into the directory %s; run: chmod go-w %s", dir, dir)
 	}
 	return nil
 }

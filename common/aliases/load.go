@@ -35,7 +35,11 @@ func load(path string) (t *Table, missing bool, err error) {
 	if path == os.DevNull { // how some say that they want none
 		return Parse(nil, path), false, nil
 	}
-	text, err := readFile(path, 0, MaxFile, nil)
+	var unsafe error
+	text, err := readFile(path, 0, MaxFile, func(f *os.File) error {
+		unsafe = checkRoots(f, path, trusted())
+		return nil // the addresses in it are used all the same
+	})
 	if errors.Is(err, fs.ErrNotExist) {
 		if err := reallyMissing(path); err != nil {
 			return nil, false, err
@@ -45,14 +49,16 @@ func load(path string) (t *Table, missing bool, err error) {
 	if err != nil {
 		return nil, false, advise(err)
 	}
-	return Parse(text, path), false, nil
+	t = Parse(text, path)
+	t.Unsafe = unsafe
+	return t, false, nil
 }
 
 // advise says what to do about an error of readFile.
 func advise(err error) error {
 	switch {
 	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("%w; the queue runner must be able to read it: chmod a+r, and a+x for its directories", err)
+		return fmt.Errorf("%w; the accounts of the mail system must be able to read it: chmod a+r, and a+x for its directories", err)
 	case errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("%w; make the file or take it out of the alias", err)
 	case errors.Is(err, errTooBig):

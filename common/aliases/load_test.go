@@ -65,7 +65,7 @@ func TestLoadError(t *testing.T) {
 		if table, err := Load(at(name)); table != nil || err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), at(name)[:len(dir)]) {
 			t.Errorf("%s: %v, %v; want %s", name, table, err, want)
 		}
-		if r, err := Check(at(name)); r != nil || err == nil {
+		if r, err := Check(at(name), false); r != nil || err == nil {
 			t.Errorf("Check %s: %v, %v", name, r, err)
 		}
 	}
@@ -144,7 +144,7 @@ func TestEditedWhileRead(t *testing.T) {
 // Root, as whom tests may run, is refused no file.
 func TestAdvise(t *testing.T) {
 	err := &fs.PathError{Op: "open", Path: "/x", Err: unix.EACCES}
-	if got := advise(err); !errors.Is(got, err) || !strings.Contains(got.Error(), "the queue runner must be able to read it: chmod a+r") {
+	if got := advise(err); !errors.Is(got, err) || !strings.Contains(got.Error(), "the accounts of the mail system must be able to read it: chmod a+r") {
 		t.Error(got)
 	}
 	if got := advise(errChanging); !errors.Is(got, errChanging) || got.Error() != errChanging.Error() {

@@ -54,7 +54,7 @@ func (c *checker) checkRunner() {
 // checkAliases reads the alias file as the runner would.
 func (c *checker) checkAliases() {
 	path := c.config.Aliases
-	report, err := aliases.Check(path)
+	report, err := aliases.Check(path, c.config.AliasCommands)
 	if err != nil {
 		c.stop(path, err.Error()+"; mail for local names waits", "")
 		return

@@ -13,13 +13,13 @@ import (
 // CheckAliases says what the alias file holds that the file config names, and what
 // is wrong with it. There is nothing to build: the runner reads the file itself.
 func CheckAliases(config string, stdout, stderr io.Writer) error {
-	path := site.Aliases
+	path, commands := site.Aliases, false
 	if c, _, err := conf.Load(config); err != nil {
 		fmt.Fprintf(stderr, "newaliases: read configuration: %v; looking at %s\n", err, path)
 	} else if c.Aliases != "" {
-		path = c.Aliases
+		path, commands = c.Aliases, c.AliasCommands
 	}
-	r, err := aliases.Check(path)
+	r, err := aliases.Check(path, commands)
 	if err != nil {
 		return failf(sysexits.NoInput, "read aliases: %w", err)
 	}
