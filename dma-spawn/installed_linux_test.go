@@ -161,6 +161,9 @@ func (h *host) testRoles(t *testing.T) {
 		{name: "user", role: proto.RoleUser, login: "bob", program: "dma-local", uid: bobID, gid: 64022, hello: bob},
 		{name: "remote", role: proto.RoleRemote, program: "dma-remote", uid: remoteID, gid: remoteID, hello: proto.Hello{Queue: queue}},
 		{name: "mailbox of root", role: proto.RoleMailbox, login: "root", program: "dma-local", uid: nobodyID, gid: mailID, hello: root},
+		{name: "alias", role: proto.RoleAlias, program: "dma-local", uid: nobodyID, gid: 64016, hello: proto.Hello{
+			Login: "nobody", UID: nobodyID, Home: "/nonexistent", Shell: "/usr/sbin/nologin", Queue: queue, Aliases: true,
+		}},
 		{name: "unknown", role: proto.RoleUser, login: "carol", refused: proto.RefusedUnknown},
 		{name: "path", role: proto.RoleUser, login: "../x", refused: proto.RefusedUnknown},
 		{name: "colon", role: proto.RoleUser, login: "alice:x", refused: proto.RefusedUnknown},
@@ -169,6 +172,8 @@ func (h *host) testRoles(t *testing.T) {
 		{name: "known to getent", role: proto.RoleForward, login: "remoteuser", program: "dma-forward", uid: 64031, gid: 64032, hello: proto.Hello{
 			Login: "remoteuser", UID: 64031, Home: "/home/remoteuser", Shell: "/bin/sh", Queue: queue,
 		}},
+		{name: "alias for root", role: proto.RoleAlias, login: "root", refused: proto.RefusedForbidden},
+		{name: "alias for a user", role: proto.RoleAlias, login: "alice", refused: proto.RefusedForbidden},
 		{name: "remote for root", role: proto.RoleRemote, login: "root", refused: proto.RefusedForbidden},
 	}
 	for _, login := range []string{"root", "toor", "_dmaq", "_dmar", "queue2", "zero", "remoteroot"} {

@@ -281,6 +281,7 @@ func TestPrivate(t *testing.T) {
 		{name: "path", role: proto.RoleUser, login: "../me", refused: proto.RefusedUnknown, text: "cannot be a login"},
 		{name: "option", role: proto.RoleUser, login: "-me", refused: proto.RefusedUnknown, text: "cannot be a login"},
 		{name: "no login", role: proto.RoleForward, login: "", refused: proto.RefusedUnknown, text: "cannot be a login"},
+		{name: "alias", role: proto.RoleAlias, program: "dma-local", uid: me, gid: me, hello: proto.Hello{Login: "me", UID: me, Home: "/home/me", Shell: "/bin/zsh", Queue: me, Aliases: true}},
 		{name: "remote for a login", role: proto.RoleRemote, login: "me", refused: proto.RefusedForbidden, text: "no login"},
 	}, me, me)
 	// A runner's channel must give nothing away either.
@@ -304,9 +305,9 @@ func TestTakenOverRunner(t *testing.T) {
 		{"header cut off", step{Do: "raw", Raw: []byte("short")}, "message of 5 bytes"},
 		{"unknown type", step{Do: "raw", Raw: packet(999, 0, 12, "")}, "unknown message type 999"},
 		{"answer instead of request", step{Do: "raw", Raw: packet(uint16(proto.TypeStarted), 1, 16, "\x00\x00\x00\x01"), Files: 1}, "in the wrong state"},
-		{"second greeting", step{Do: "raw", Raw: packet(uint16(proto.TypeHello), 0, 28, "\x00\x01"+strings.Repeat("\x00", 14))}, "in the wrong state"},
+		{"second greeting", step{Do: "raw", Raw: packet(uint16(proto.TypeHello), 0, 29, "\x00\x01"+strings.Repeat("\x00", 15))}, "in the wrong state"},
 		{"role 0", step{Do: "raw", Raw: packet(uint16(proto.TypeStart), 0, 15, "\x00\x00\x00")}, "value 0 of an enumeration"},
-		{"role 5", step{Do: "raw", Raw: packet(uint16(proto.TypeStart), 0, 17, "\x05\x00\x02me")}, "value 5 of an enumeration"},
+		{"role 6", step{Do: "raw", Raw: packet(uint16(proto.TypeStart), 0, 17, "\x06\x00\x02me")}, "value 6 of an enumeration"},
 		{"trailing bytes", step{Do: "raw", Raw: packet(uint16(proto.TypeStart), 0, 18, start+"x")}, "left over"},
 		{"wrong length", step{Do: "raw", Raw: packet(uint16(proto.TypeStart), 0, 99, start)}, "says it has 99"},
 		{"login too long", step{Do: "raw", Raw: packet(uint16(proto.TypeStart), 0, 48, "\x01\x00\x21"+strings.Repeat("a", 33))}, "limit 32"},

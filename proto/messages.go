@@ -146,6 +146,7 @@ type Hello struct {
 	Home    string
 	Shell   string
 	Queue   uint32 // uid that owns message files (RULES B5)
+	Aliases bool   // to dma-local: it works for what the alias file names (RULES C10)
 }
 
 // Type of Hello.
@@ -158,6 +159,7 @@ func (m *Hello) walk(w *wire) {
 	w.str(&m.Home, MaxPath)
 	w.str(&m.Shell, MaxPath)
 	w.u32(&m.Queue)
+	w.flag(&m.Aliases)
 }
 
 // Role is a program and account that dma-spawn may start (DESIGN 1).
@@ -169,6 +171,7 @@ const (
 	RoleMailbox Role = 2 // dma-local as the user with egid mail
 	RoleUser    Role = 3 // dma-local as the user with the user's gid
 	RoleRemote  Role = 4 // dma-remote; no login
+	RoleAlias   Role = 5 // dma-local as nobody, for what the alias file names; no login
 )
 
 func (r Role) String() string {
@@ -181,6 +184,8 @@ func (r Role) String() string {
 		return "user"
 	case RoleRemote:
 		return "remote"
+	case RoleAlias:
+		return "alias"
 	}
 	return "invalid"
 }
@@ -188,14 +193,14 @@ func (r Role) String() string {
 // Start asks dma-spawn for a helper. Answered by Started or Refused.
 type Start struct {
 	Role  Role
-	Login string // empty for RoleRemote
+	Login string // empty for RoleRemote and RoleAlias
 }
 
 // Type of Start.
 func (*Start) Type() Type { return TypeStart }
 
 func (m *Start) walk(w *wire) {
-	w.enum((*uint8)(&m.Role), uint8(RoleRemote))
+	w.enum((*uint8)(&m.Role), uint8(RoleAlias))
 	w.str(&m.Login, MaxLogin)
 }
 
@@ -258,10 +263,11 @@ const (
 // ByToken reports whether a target of this kind is known by its token alone.
 func (k TargetKind) ByToken() bool { return k == TargetCommand || k == TargetFile }
 
-// Token names an entry of a user's .forward without telling what it says
-// (RULES C7). dma-local acts only if file and entry still have these hashes.
+// Token names an entry of a user's .forward, or of the alias file, without telling
+// what it says (RULES C7, C10). dma-local acts only if file and entry still have
+// these hashes.
 type Token struct {
-	Index uint16   // position among the entries of the file, from 0
+	Index uint16   // position among the entries of a .forward, from 0; 0 in the alias file
 	File  [32]byte // SHA-256 of the file
 	Entry [32]byte // SHA-256 of the entry
 }

@@ -20,6 +20,7 @@ func samples() []Message {
 		&Hello{Version: Version, Login: "alice", UID: 1000, Home: "/home/alice", Shell: "/bin/sh", Queue: 101},
 		&Start{Role: RoleForward, Login: "alice"},
 		&Start{Role: RoleRemote},
+		&Start{Role: RoleAlias},
 		&Started{PID: 4711},
 		&Refused{Why: RefusedForbidden, Text: "uid 0"},
 		&Expand{Extension: "lists"},
@@ -168,9 +169,10 @@ func anyMessage(t *rapid.T) Message {
 		return &Hello{
 			rapid.Uint16().Draw(t, "version"), text(MaxLogin).Draw(t, "login"), number.Draw(t, "uid"),
 			text(MaxPath).Draw(t, "home"), text(MaxPath).Draw(t, "shell"), number.Draw(t, "queue"),
+			rapid.Bool().Draw(t, "aliases"),
 		}
 	case TypeStart:
-		return &Start{Role(rapid.ByteRange(1, 4).Draw(t, "role")), text(MaxLogin).Draw(t, "login")}
+		return &Start{Role(rapid.ByteRange(1, 5).Draw(t, "role")), text(MaxLogin).Draw(t, "login")}
 	case TypeStarted:
 		return &Started{number.Draw(t, "pid")}
 	case TypeRefused:
@@ -294,7 +296,7 @@ func TestLimits(t *testing.T) {
 		"DEL":                    {&Rcpt{Address: "a\x7fb"}, false},
 		"8-bit":                  {&Rcpt{Address: "\u00e4\xff@b"}, true},
 		"no role":                {&Start{Login: "a"}, false},
-		"role unknown":           {&Start{Role: RoleRemote + 1}, false},
+		"role unknown":           {&Start{Role: RoleAlias + 1}, false},
 		"no refusal":             {&Refused{}, false},
 		"refusal unknown":        {&Refused{Why: RefusedLater + 1}, false},
 		"no kind":                {&Target{}, false},
@@ -332,7 +334,7 @@ func TestEnumsOnTheWire(t *testing.T) {
 		value   byte
 	}{
 		"role 0":          {&Start{Role: RoleUser}, 0, 0},
-		"role 5":          {&Start{Role: RoleUser}, 0, 5},
+		"role 6":          {&Start{Role: RoleUser}, 0, 6},
 		"flag 2":          {&Item{}, 2 + 2 + 8 + 8 + 4, 2},
 		"control byte":    {&Rcpt{Address: "ab"}, 4 + 2, '\n'},
 		"negative size":   {&Item{}, 2 + 2 + 8, 0x80},

@@ -98,9 +98,12 @@ func (r Rules) Runner() Program {
 
 // Program is what a request is answered with, or why with nothing.
 func (r Rules) Program(start *proto.Start) (Program, *proto.Refused) {
-	if start.Role == proto.RoleRemote {
+	if start.Role == proto.RoleRemote || start.Role == proto.RoleAlias {
 		if start.Login != "" {
 			return refuse(proto.RefusedForbidden, "role %v is for no login", start.Role)
+		}
+		if start.Role == proto.RoleAlias {
+			return r.forAliases()
 		}
 		a := r.Accounts.Remote
 		return r.program("dma-remote", a.UID, a.GID, capRemote), nil
@@ -121,6 +124,23 @@ func (r Rules) Program(start *proto.Start) (Program, *proto.Refused) {
 		return r.privately(start.Role, a)
 	}
 	return r.asUser(start.Role, a)
+}
+
+// forAliases decides who runs the commands and writes the files that the alias file
+// names (RULES C10): nobody, with no group that means anything here.
+func (r Rules) forAliases() (Program, *proto.Refused) {
+	a, decide := r.Accounts.Nobody, r.asUser
+	if site.Private() {
+		a, decide = r.Accounts.Queue, r.privately
+	} else if a.GID == r.Accounts.Mail || a.GID == r.Accounts.Queue.GID {
+		return refuse(proto.RefusedLater, "%s has the group %d, which is of the mail system", a.Login, a.GID)
+	}
+	p, refused := decide(proto.RoleUser, a)
+	if refused != nil {
+		refused.Why = proto.RefusedLater // no sender can help it
+	}
+	p.Hello.Aliases = refused == nil
+	return p, refused
 }
 
 // asUser decides for an account that was looked up.

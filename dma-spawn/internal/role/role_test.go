@@ -26,7 +26,7 @@ func rules() Rules {
 		"liar":   {Login: "alice", UID: 1000, GID: 100},
 	}
 	return Rules{
-		Accounts: Accounts{Queue: known["_dmaq"], Remote: known["_dmar"], Nobody: passwd.Account{UID: 65534, GID: 65534}, Mail: 8},
+		Accounts: Accounts{Queue: known["_dmaq"], Remote: known["_dmar"], Nobody: passwd.Account{Login: "nobody", Home: "/nonexistent", UID: 65534, GID: 65534}, Mail: 8},
 		Lookup: func(login string) (passwd.Account, error) {
 			if login == "broken" {
 				return passwd.Account{}, errors.New("name service is down")
@@ -41,7 +41,7 @@ func rules() Rules {
 }
 
 func TestProgram(t *testing.T) {
-	const f, m, u, r = proto.RoleForward, proto.RoleMailbox, proto.RoleUser, proto.RoleRemote
+	const f, m, u, r, a = proto.RoleForward, proto.RoleMailbox, proto.RoleUser, proto.RoleRemote, proto.RoleAlias
 	tests := []struct {
 		name     string
 		role     proto.Role
@@ -77,8 +77,11 @@ func TestProgram(t *testing.T) {
 		{name: "too long", role: u, login: strings.Repeat("a", 33), refused: proto.RefusedUnknown},
 		{name: "control byte", role: u, login: "alice\n", refused: proto.RefusedUnknown},
 		{name: "remote with login", role: r, login: "alice", refused: proto.RefusedForbidden},
+		{name: "alias with login", role: a, login: "alice", refused: proto.RefusedForbidden},
+		{name: "alias with its own login", role: a, login: "nobody", refused: proto.RefusedForbidden},
+		{name: "alias as root", role: a, login: "root", refused: proto.RefusedForbidden},
 		{name: "role 0", role: 0, login: "alice", refused: proto.RefusedForbidden},
-		{name: "role 5", role: 5, login: "alice", refused: proto.RefusedForbidden},
+		{name: "role 6", role: 6, login: "alice", refused: proto.RefusedForbidden},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -98,10 +101,40 @@ func TestProgram(t *testing.T) {
 			if p.Hello.Login != tt.login || p.Hello.Queue != 71 || p.Hello.Version != proto.Version {
 				t.Errorf("Hello %+v", p.Hello)
 			}
+			if p.Hello.Aliases {
+				t.Error("it works for the alias file")
+			}
 			if tt.login == "alice" && (p.Hello.UID != 1000 || p.Hello.Home != "/home/alice" || p.Hello.Shell != "/bin/sh") {
 				t.Errorf("Hello %+v", p.Hello)
 			}
 		})
+	}
+}
+
+// What the alias file names is run by nobody, and not if that is somebody (RULES C10).
+func TestForAliases(t *testing.T) {
+	p, refused := rules().Program(&proto.Start{Role: proto.RoleAlias})
+	want := Program{
+		Path: "/usr/libexec/dma/dma-local", UID: 65534, GID: 65534, Cap: 30 * time.Minute,
+		Hello: proto.Hello{Version: proto.Version, Login: "nobody", UID: 65534, Home: "/nonexistent", Queue: 71, Aliases: true},
+	}
+	if refused != nil || p != want {
+		t.Errorf("%+v, %+v; want %+v", p, refused, want)
+	}
+	for name, change := range map[string]func(a *passwd.Account){
+		"root":           func(a *passwd.Account) { a.UID = 0 },
+		"group 0":        func(a *passwd.Account) { a.GID = 0 },
+		"queue account":  func(a *passwd.Account) { a.UID = 71 },
+		"remote account": func(a *passwd.Account) { a.UID = 72 },
+		"group mail":     func(a *passwd.Account) { a.GID = 8 },
+		"queue's group":  func(a *passwd.Account) { a.GID = 71 },
+	} {
+		r := rules()
+		change(&r.Accounts.Nobody)
+		p, refused := r.Program(&proto.Start{Role: proto.RoleAlias})
+		if refused == nil || refused.Why != proto.RefusedLater || p != (Program{}) {
+			t.Errorf("%s: %+v, %+v", name, p, refused)
+		}
 	}
 }
 
