@@ -1,7 +1,8 @@
 // Dma-local ends the way of a message on this host: it puts it into a user's
-// mailbox, runs a command, or writes a file that the user wrote into ~/.forward.
+// mailbox, runs a command, or writes a file that the user wrote into ~/.forward, or
+// root into the alias file.
 //
-// Account: the recipient. To write a mailbox, with the group mail, which may
+// Account: the recipient; for what the alias file names, nobody. To write a mailbox, with the group mail, which may
 // write in the mail directory (for root's mailbox: nobody, with that group); to
 // run commands and to write what is in the home directory, with the recipient's own
 // group. Which of the two a process does is told by its group, and it does not do
@@ -11,7 +12,8 @@
 // that it is to deliver.
 // Peers: dma-spawn, which says whom the process works for, and after that the
 // queue runner, which says what to deliver, but not which command to run and
-// which file to write: that comes from the user's file (RULES C7) and dma.conf.
+// which file to write: that comes from the user's file (RULES C7), the alias file
+// (RULES C10) and dma.conf.
 // It links no network.
 //
 // Called with --check by a person it tells whether mail can be delivered to that
@@ -126,9 +128,12 @@ func newServer(conn *proto.Conn, hello *proto.Hello) (*server, error) {
 	if err := priv.Check(hello.UID); err != nil {
 		return nil, err
 	}
+	if hello.Aliases {
+		hello.Home, hello.Shell = "/", "/bin/sh" // the account is nobody's home (RULES C10)
+	}
 	s := &server{
 		conn: conn, queue: hello.Queue, config: userconf.Load, now: time.Now,
-		account: entry.Account{Login: hello.Login, UID: hello.UID, Home: hello.Home, Shell: hello.Shell, Shells: forward.Shells},
+		account: entry.Account{Login: hello.Login, UID: hello.UID, Home: hello.Home, Shell: hello.Shell, Shells: forward.Shells, Aliases: hello.Aliases},
 	}
 	s.mail = site.Private()
 	if !s.mail {

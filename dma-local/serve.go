@@ -102,6 +102,9 @@ func (s *server) take() (jobs []job, err error) {
 // check looks whether the runner may ask for this. If not it is not the runner
 // any more, or there is a bug: in both cases the channel ends.
 func (s *server) check(j job) error {
+	if s.account.Aliases && !j.deliver.Kind.ByToken() {
+		return fmt.Errorf("%w: this process is for what the alias file names, and for no mailbox", proto.ErrProtocol)
+	}
 	if j.deliver.Kind.ByToken() && s.commands == nil {
 		return fmt.Errorf("%w: this process has the group of mailboxes, runs no command and writes no file of a user's", proto.ErrProtocol)
 	}
@@ -213,7 +216,8 @@ func (o out) Deliver(_ context.Context, letters []letter.Letter) []proto.Result 
 	return results
 }
 
-// byToken delivers to what the user's file says at the place that a token names.
+// byToken delivers to what the user's file, or the alias file, says at the place that
+// a token names.
 func (s *server) byToken(ctx context.Context, j job) proto.Result {
 	c, err := s.config()
 	var e forward.Entry

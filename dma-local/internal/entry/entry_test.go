@@ -17,7 +17,7 @@ const file = "|touch ran\nbob\n~/box\n|touch other\n~/dir/\n:include:/x\n!\n"
 
 func newAccount(t *testing.T) Account {
 	t.Helper()
-	a := Account{"alice", uint32(os.Getuid()), t.TempDir(), "/bin/sh", filepath.Join(t.TempDir(), "shells")}
+	a := Account{Login: "alice", UID: uint32(os.Getuid()), Home: t.TempDir(), Shell: "/bin/sh", Shells: filepath.Join(t.TempDir(), "shells")}
 	write(t, a.Shells, "/bin/sh\n")
 	if err := os.Chmod(a.Home, 0o755); err != nil {
 		t.Fatal(err)
