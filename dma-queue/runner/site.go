@@ -127,7 +127,7 @@ func (c *configuration) rebuild() {
 	c.current = &schedule.Site{
 		Expand: expand.Expander{
 			Aliases: table, AliasErr: err, List: listReader(warn), Host: c.host,
-			NullClient: cf.NullClient, NullDomain: cf.NullDomain, Delivery: cf.Delivery, Login: loginOf, Local: cf.IsLocalDomain,
+			NullClient: cf.NullClient, NullDomain: cf.NullDomain, Delivery: cf.Delivery, AliasCommands: cf.AliasCommands, Login: loginOf, Local: cf.IsLocalDomain,
 		},
 		Route:         func(sender, address string) string { return lane(cf, sender, address) },
 		Via:           func(sender, address string) string { return via(cf, sender, address) },

@@ -4,10 +4,13 @@
 package expand
 
 import (
+	"crypto/sha256"
 	"slices"
 	"strings"
+	"sync"
 
 	"dma/common/aliases"
+	"dma/common/aliases/token"
 	"dma/common/conf"
 	"dma/common/mailaddr"
 	"dma/common/outcome"
@@ -30,14 +33,17 @@ type ListReader func(path string) ([]aliases.Target, error)
 // Expander knows the host's names and aliases.
 type Expander struct {
 	Aliases    *aliases.Table
-	AliasErr   error                    // why there are no Aliases; defers what would need them
-	List       ListReader               // reads the lists that aliases include
-	Host       string                   // of canonical recipients: login@Host
-	NullDomain string                   // of bare names on a null client; empty means Host
-	NullClient bool                     // nothing is local (NULLCLIENT)
-	Delivery   conf.Delivery            // what is delivered at all (DELIVERY)
-	Login      func(name string) string // the login that a name means, which may be written in other case; nil: as it is
-	Local      func(domain string) bool // of domains whose mail stays here; true for ""
+	AliasErr   error         // why there are no Aliases; defers what would need them
+	List       ListReader    // reads the lists that aliases include
+	Host       string        // of canonical recipients: login@Host
+	NullDomain string        // of bare names on a null client; empty means Host
+	NullClient bool          // nothing is local (NULLCLIENT)
+	Delivery   conf.Delivery // what is delivered at all (DELIVERY)
+	// AliasCommands: commands and files that the alias file names are delivered to
+	// (ALIASCOMMANDS).
+	AliasCommands bool
+	Login         func(name string) string // the login that a name means, which may be written in other case; nil: as it is
+	Local         func(domain string) bool // of domains whose mail stays here; true for ""
 }
 
 // Canonical is the address that Delivered-To fields have for a login.
@@ -61,13 +67,15 @@ func (e *Expander) Fold(address string) string {
 type Run struct {
 	e    *Expander
 	m    *queue.Message
-	have map[queue.Identity]int // live targets by what they are
-	room int                    // for more of them
+	have map[queue.Identity]int   // live targets by what they are
+	room int                      // for more of them
+	file func() [sha256.Size]byte // names the alias file; a long one is read once
 }
 
 // Begin looks at the targets of m. The Run is good until somebody else changes them.
 func (e *Expander) Begin(m *queue.Message) *Run {
 	r := &Run{e: e, m: m, have: make(map[queue.Identity]int, len(m.Targets)), room: MaxTotal}
+	r.file = sync.OnceValue(func() [sha256.Size]byte { return token.File(e.Aliases) })
 	given := 0
 	for i := range m.Targets {
 		t := &m.Targets[i]
@@ -89,7 +97,7 @@ func (e *Expander) Begin(m *queue.Message) *Run {
 // zero says why it was not, and then nothing has changed.
 func (r *Run) Resolve(i int) outcome.Outcome {
 	t := &r.m.Targets[i]
-	w := walk{e: r.e}
+	w := walk{e: r.e, file: r.file}
 	w.address(t.Address, t.Parent != queue.NoParent)
 	switch {
 	case w.fault.Class == outcome.Failed && t.Parent != queue.NoParent:
@@ -104,7 +112,23 @@ func (r *Run) Resolve(i int) outcome.Outcome {
 	case len(w.leaves) == 0:
 		return outcome.Defer("4.3.5", "the aliases of %s lead nowhere but back to it; correct the alias file", t.Address)
 	}
+	for k := range w.leaves {
+		// RULES C5. What an alias sends on has no Delivered-To of the alias, and is
+		// stopped by its Received fields; a command is given one.
+		if n := &w.leaves[k]; n.OfAlias() && n.Kind == queue.Command && r.seen(n.Address) {
+			return loop(n.Address)
+		}
+	}
 	return r.replace(i, w.leaves, t.Chain)
+}
+
+// seen reports whether the message was at address before.
+func (r *Run) seen(address string) bool {
+	return slices.ContainsFunc(r.m.Seen, func(s string) bool { return strings.EqualFold(s, address) })
+}
+
+func loop(address string) outcome.Outcome {
+	return outcome.Fail("5.4.6", "mail forwarding loop for %s: the message has been here before", address)
 }
 
 // Forwarded replaces target i, a User, by what the user's .forward says; nothing
@@ -136,8 +160,8 @@ func (r *Run) Forwarded(i int, entries []proto.Target) outcome.Outcome {
 	}
 	self := r.e.Canonical(t.Login)
 	// RULES C5. A mailbox ends the way, so only what goes on can be a circle.
-	if forwards && slices.ContainsFunc(r.m.Seen, func(s string) bool { return strings.EqualFold(s, self) }) {
-		return outcome.Fail("5.4.6", "mail forwarding loop for %s: the message has been here before", self)
+	if forwards && r.seen(self) {
+		return loop(self)
 	}
 	if len(t.Chain) >= MaxDepth {
 		return outcome.Defer("4.4.6", "forwarded through more than %d users", MaxDepth)
@@ -158,9 +182,10 @@ func (r *Run) replace(i int, leaves []queue.Target, chain []string) outcome.Outc
 			fresh = append(fresh, t)
 		}
 	}
-	// A User stays as the parent of what its file says, so that the file can be
-	// read again (Stale); but for the mailbox, which needs no file.
-	inPlace := len(leaves) == 1 && len(fresh) == 1 && (parent.Kind != queue.User || fresh[0].Kind == queue.Mailbox)
+	// A User stays as the parent of what its file says, and a Recipient as that of a
+	// command, so that the file can be read again (Stale); but for the mailbox, which
+	// needs no file.
+	inPlace := len(leaves) == 1 && len(fresh) == 1 && (parent.Kind != queue.User || fresh[0].Kind == queue.Mailbox) && !fresh[0].OfAlias()
 	if len(fresh) > 1 && len(fresh)-1 > r.room || !inPlace && len(r.m.Targets)+len(fresh) > queue.MaxTargetsEver {
 		for k := range fresh {
 			r.have[fresh[k].Identity(r.e.Fold)]--
@@ -188,7 +213,7 @@ func (r *Run) child(t queue.Target, i int, chain []string) queue.Target {
 	parent := &r.m.Targets[i]
 	t.State, t.Parent, t.Original, t.Chain = queue.Open, i, parent.Original, chain
 	t.Notify, t.ORcpt = parent.Notify, parent.ORcpt
-	if t.Kind == queue.Recipient || t.Kind == queue.Remote {
+	if t.Kind == queue.Recipient || t.Kind == queue.Remote || t.OfAlias() {
 		return t
 	}
 	t.Address = r.e.Canonical(t.Login)
@@ -202,11 +227,12 @@ func (r *Run) child(t queue.Target, i int, chain []string) queue.Target {
 }
 
 // Stale takes back what target i, a Command whose token no longer fits, was made
-// of: its user is to be expanded anew (RULES C7). Targets that are done stay, and
-// so do those that are flying: they may be done in a moment.
+// of: its user, or the alias that names it, is to be expanded anew (RULES C7, C10).
+// Targets that are done stay, and so do those that are flying: they may be done in a
+// moment.
 func (e *Expander) Stale(m *queue.Message, i int, flying map[int]bool) (user int) {
 	user = m.Targets[i].Parent
-	if user < 0 || m.Targets[user].Kind != queue.User {
+	if user < 0 || m.Targets[user].Kind != queue.User && !m.Targets[i].OfAlias() {
 		return -1
 	}
 	for j := range m.Targets {

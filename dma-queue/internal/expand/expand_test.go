@@ -63,6 +63,11 @@ func show(m *queue.Message) string {
 			s = `\` + t.Login
 		case queue.Command:
 			s = "|" + t.Login
+			if t.OfAlias() {
+				s = "|" + strings.TrimSuffix(t.Address+"+"+t.Extension, "+")
+			}
+		case queue.File:
+			s = "file of " + t.Login + t.Address
 		case queue.Remote:
 			s = t.Address
 		}

@@ -1,9 +1,11 @@
 package expand
 
 import (
+	"crypto/sha256"
 	"strings"
 
 	"dma/common/aliases"
+	"dma/common/aliases/token"
 	"dma/common/conf"
 	"dma/common/mailaddr"
 	"dma/common/outcome"
@@ -15,8 +17,9 @@ import (
 // walk is one recipient's way through the aliases.
 type walk struct {
 	e      *Expander
-	path   []string        // aliases passed on the way to where the walk is
-	seen   map[string]bool // aliases ever passed: what they stand for is there, or comes
+	file   func() [sha256.Size]byte // names the alias file
+	path   []string                 // aliases passed on the way to where the walk is
+	seen   map[string]bool          // aliases ever passed: what they stand for is there, or comes
 	leaves []queue.Target
 	fault  outcome.Outcome
 	// discard: an alias names /dev/null, as many files do for accounts that nobody
@@ -59,7 +62,7 @@ func (w *walk) address(address string, exact bool) {
 	case len(w.path) == MaxDepth:
 		w.fail(outcome.Defer("4.4.6", "alias %q goes through more than %d others; correct the alias file", w.path[0], MaxDepth))
 	default:
-		w.alias(key, targets)
+		w.alias(a, key, targets)
 	}
 }
 
@@ -70,31 +73,32 @@ func (w *walk) find(a mailaddr.Addr, exact bool) (key string, targets []aliases.
 	return w.e.Aliases.Find(a, w.e.Host, !exact && !w.e.NullClient)
 }
 
-// alias adds the targets of the alias that was found as key.
-func (w *walk) alias(key string, targets []aliases.Target) {
+// alias adds the targets of the alias that was found as key of a.
+func (w *walk) alias(a mailaddr.Addr, key string, targets []aliases.Target) {
 	if w.seen == nil {
 		w.seen = make(map[string]bool)
 	}
 	w.seen[key] = true
 	w.path = append(w.path, key)
 	for _, t := range targets {
-		if t.Kind == aliases.Include {
+		switch {
+		case t.Kind == aliases.Include:
 			w.list(key, t.Text)
-		} else {
-			w.target(key, t)
+		case t.ByToken():
+			w.token(a, key, t)
+		default:
+			w.target(t)
 		}
 	}
 	w.path = w.path[:len(w.path)-1]
 }
 
 // target adds one target of an alias or of its list.
-func (w *walk) target(key string, t aliases.Target) {
+func (w *walk) target(t aliases.Target) {
 	switch {
 	case w.fault.Class != 0:
 	case t.Discards():
 		w.discard = true
-	case t.Kind != aliases.Address:
-		w.fail(outcome.Defer("4.3.5", "alias %q names a command or a file, which this version does not deliver to; name an address instead", key))
 	case t.NoExpand:
 		w.here(queue.Mailbox, t.Addr)
 	default:
@@ -113,8 +117,42 @@ func (w *walk) list(key, path string) {
 		return
 	}
 	for _, t := range members {
-		w.target(key, t)
+		w.target(t) // an address, as lists have nothing else
 	}
+}
+
+// token adds the command or file t of the alias that was found as key of a.
+func (w *walk) token(a mailaddr.Addr, key string, t aliases.Target) {
+	n := queue.Target{Kind: queue.Command}
+	if t.Kind == aliases.File {
+		n.Kind = queue.File
+	}
+	n.Address, n.Extension = w.e.named(a, key)
+	switch {
+	case w.fault.Class != 0:
+	case !w.e.AliasCommands:
+		w.fail(outcome.Defer("4.3.5", "alias %q names a command or a file, which are not delivered to; write ALIASCOMMANDS into dma.conf, or name an address", key))
+	case w.e.Delivery == conf.DeliverRemote:
+		w.fail(outcome.Fail("5.1.1", "a command or a file is not delivered to on this host (DELIVERY remote)"))
+	case len(n.Address) > proto.MaxAddress:
+		w.fail(outcome.Fail("5.1.3", "address longer than %d bytes", proto.MaxAddress))
+	default:
+		n.Token = proto.Token{File: w.file(), Entry: token.Entry(t)}
+		w.add(n)
+	}
+}
+
+// named is the canonical form of a, an address of the alias key, and its extension,
+// if the alias is without it.
+func (e *Expander) named(a mailaddr.Addr, key string) (address, ext string) {
+	a.Local = strings.ToLower(a.Local)
+	if user, rest, ok := strings.Cut(a.Local, "+"); ok && (key == user || strings.HasPrefix(key, user+"@")) {
+		a.Local, ext = user, extension(rest)
+	}
+	if a.Domain == "" || strings.EqualFold(a.Domain, "localhost") {
+		a.Domain = e.Host
+	}
+	return a.Key(), ext
 }
 
 // here adds a user of this host, which on a null client is one of another.

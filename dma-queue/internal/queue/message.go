@@ -17,9 +17,9 @@ const (
 	Recipient Kind = 1 // an address as submitted or as an alias or .forward names it: to be looked up
 	User      Kind = 2 // a login: to be expanded by its .forward
 	Mailbox   Kind = 3 // a login's mailbox
-	Command   Kind = 4 // an entry of a login's .forward, known by its token
+	Command   Kind = 4 // an entry of a login's .forward, or of the alias file, known by its token
 	Remote    Kind = 5 // an address elsewhere
-	File      Kind = 6 // an entry of a login's .forward that is a file or a maildir, known by its token
+	File      Kind = 6 // the same, of a file or a maildir
 )
 
 // State is how far a target is.
@@ -45,7 +45,7 @@ type Target struct {
 	State    State
 	Parent   int         // index of the target that named this one
 	Address  string      // Recipient, Remote: an address; otherwise login@host
-	Login    string      // of all others: whose
+	Login    string      // of all others: whose; empty for a Command or File of the alias file
 	Token    proto.Token // of a Command or a File
 	Original string      // the recipient as submitted
 	Chain    []string    // Delivered-To addresses of the users passed through, latest first
@@ -79,6 +79,9 @@ func (t *Target) Identity(fold func(address string) string) Identity {
 	case Recipient, Remote:
 		return Identity{kind: t.Kind, where: fold(t.Address)}
 	case Command:
+		if t.OfAlias() { // it is told which alias, of which there may be several
+			return Identity{Command, fold(t.Address), t.Token.Entry, t.Extension}
+		}
 		return Identity{Command, t.Login, t.Token.Entry, t.Extension}
 	case File:
 		return Identity{kind: File, where: t.Login, entry: t.Token.Entry}
@@ -147,6 +150,9 @@ func (m *Message) Finished() bool {
 
 // News reports whether the sender is still to be told of t.
 func (t *Target) News() bool { return t.State == Failed || t.Tell != 0 }
+
+// OfAlias reports whether t is a Command or a File that the alias file names.
+func (t *Target) OfAlias() bool { return (t.Kind == Command || t.Kind == File) && t.Login == "" }
 
 // NewMessage makes the envelope of a submission. Its targets are the recipients
 // as they were given, looked at by nobody yet.

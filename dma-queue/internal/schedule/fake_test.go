@@ -64,6 +64,7 @@ type world struct {
 	spawning func(proto.Role) // called before a helper is started
 
 	forbidMailbox bool
+	hops          int      // Received fields of what is picked up
 	lines         []string // of the log
 	starts        []string // "role login", in order
 	got           []string // "kind recipient", deliveries that ended done, in order
@@ -357,6 +358,7 @@ func (w *world) pick(q *queue.Queue, id spool.ID) (*queue.Message, error) {
 		return nil, err
 	}
 	m := queue.NewMessage(id, r)
+	m.Hops = w.hops
 	m.Size, m.Sum, err = q.Create(id, func(out io.Writer) error { _, err := io.Copy(out, r.Reader()); return err })
 	return m, err
 }

@@ -254,6 +254,7 @@ func (s *Scheduler) apply(j *job, i int, scope proto.Scope, o outcome.Outcome, r
 		log.Problem("remove while <"+t.Address+"> is tried", errors.New(o.Text))
 		return
 	case scope == proto.ScopeStale:
+		s.site = s.conf.Site() // the alias file, if it was that, is read anew
 		if user := s.site.Expand.Stale(m.Message, i, m.flying); user >= 0 {
 			u := &m.Targets[user]
 			u.Outcome, u.Tries = o, u.Tries+1

@@ -49,7 +49,7 @@ func (k laneKey) limit() int {
 		return forwardJobs
 	case k.role == proto.RoleMailbox:
 		return mailboxJobs
-	case k.role == proto.RoleUser:
+	case k.runs():
 		return userCommands
 	case k.domain() == "":
 		return smarthostJobs
@@ -66,13 +66,16 @@ func (k laneKey) domain() string {
 	return k.name
 }
 
+// runs reports whether commands are run there, and files of users written.
+func (k laneKey) runs() bool { return k.role == proto.RoleUser || k.role == proto.RoleAlias }
+
 // perWorker is how many jobs one process of the lane takes at a time. A command
 // worker runs one command; dma-remote serves all lanes together.
 func (k laneKey) perWorker() int {
-	switch k.role {
-	case proto.RoleUser:
+	switch {
+	case k.runs():
 		return 1
-	case proto.RoleRemote:
+	case k.role == proto.RoleRemote:
 		return remoteJobs
 	}
 	return k.limit()
@@ -98,6 +101,9 @@ func (c *Site) laneOf(sender string, t *queue.Target) (key laneKey, ok bool) {
 		}
 		return laneKey{proto.RoleMailbox, t.Login}, true
 	case queue.Command, queue.File:
+		if t.OfAlias() {
+			return laneKey{role: proto.RoleAlias}, true
+		}
 		return laneKey{proto.RoleUser, t.Login}, true
 	case queue.Remote:
 		return laneKey{proto.RoleRemote, c.Route(sender, t.Address)}, true

@@ -49,6 +49,8 @@ func (k laneKey) program() string {
 		return "dma-forward for " + k.name
 	case proto.RoleMailbox, proto.RoleUser:
 		return "dma-local for " + k.name
+	case proto.RoleAlias:
+		return "dma-local for aliases"
 	}
 	return ""
 }

@@ -3,6 +3,7 @@ package schedule
 import (
 	"time"
 
+	"dma/common/aliases/token"
 	"dma/common/mailaddr"
 	"dma/common/outcome"
 	"dma/dma-queue/internal/queue"
@@ -52,6 +53,12 @@ func (v *verifier) visit(i, depth int) error {
 		return v.recipient(i, depth)
 	case queue.User, queue.Mailbox:
 		return v.user(i, depth)
+	case queue.Command, queue.File:
+		if t.OfAlias() {
+			return v.ofAlias(&t, depth)
+		}
+	}
+	switch t.Kind {
 	case queue.Command:
 		return v.say(depth, t.Address, outcome.Success("command, entry %d of the .forward", t.Token.Index+1))
 	case queue.File:
@@ -59,6 +66,30 @@ func (v *verifier) visit(i, depth int) error {
 	}
 	var o outcome.Outcome
 	if !v.s.call(func() { o = v.s.wayOut(v.m.Sender, &t) }) {
+		return ErrEnding
+	}
+	return v.say(depth, t.Address, o)
+}
+
+// ofAlias shows what the alias file says, which is no secret: an account without
+// rights has to be able to read it.
+func (v *verifier) ofAlias(t *queue.Target, depth int) error {
+	o := outcome.Success("it was taken out of the alias file just now")
+	if !v.s.call(func() {
+		table := v.s.site.Expand.Aliases
+		if table == nil {
+			return
+		}
+		target, found := token.Find(table, t.Token.Entry)
+		switch {
+		case found && table.Unsafe != nil:
+			o = outcome.Defer("4.3.5", "%v", table.Unsafe)
+		case found && t.Kind == queue.Command:
+			o = outcome.Success("command: %s", target.Text)
+		case found:
+			o = outcome.Success("file: %s", target.Text)
+		}
+	}) {
 		return ErrEnding
 	}
 	return v.say(depth, t.Address, o)

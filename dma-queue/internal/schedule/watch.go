@@ -147,13 +147,17 @@ func (s *Scheduler) tellForwarded(m *message, i int, was queue.Target, before in
 
 // destination names a target for people.
 func destination(t *queue.Target) string {
+	of := t.Login
+	if t.OfAlias() {
+		of = "the alias file"
+	}
 	switch t.Kind {
 	case queue.Mailbox:
-		return "the mailbox of " + t.Login
+		return "the mailbox of " + of
 	case queue.Command:
-		return "a command of " + t.Login
+		return "a command of " + of
 	case queue.File:
-		return "a file of " + t.Login
+		return "a file of " + of
 	}
 	return t.Address
 }

@@ -75,7 +75,7 @@ func (k laneKey) deadline() time.Duration {
 		return forwardDeadline
 	case proto.RoleMailbox:
 		return mailboxDeadline
-	case proto.RoleUser:
+	case proto.RoleUser, proto.RoleAlias:
 		return commandDeadline
 	}
 	return remoteDeadline
@@ -91,7 +91,7 @@ func (s *Scheduler) workerFor(lane laneKey) *worker {
 		case s.now().Sub(w.asked) > workerLife:
 		case len(w.jobs) < lane.perWorker():
 			return w
-		case lane.role != proto.RoleUser:
+		case !lane.runs():
 			return nil
 		}
 	}
@@ -301,7 +301,7 @@ func (s *Scheduler) workerRefused(w *worker, m *proto.Refused) {
 			// uid 0 under another name than root: nothing is delivered as it (RULES
 			// C9), and MDA or MAILBOX, which ask for that, are not the sender's fault.
 			s.jobDone(j, proto.ScopeTarget, outcome.Defer("4.3.5", "%s; let an alias send mail for %s to a person", m.Text, w.key.name))
-		case w.key.role != proto.RoleRemote && m.Why != proto.RefusedLater:
+		case w.key.name != "" && m.Why != proto.RefusedLater:
 			s.jobNoUser(j)
 		default:
 			s.jobDone(j, proto.ScopeDestination, outcome.Defer("4.3.0", "%s", m.Text))
