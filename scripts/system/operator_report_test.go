@@ -102,7 +102,7 @@ func TestOperatorImport(t *testing.T) {
 	if err != nil {
 		t.Fatalf("make install: %v\n%s", err, out)
 	}
-	for _, want := range []string{"imported 9be077.55d08b670fd0\n", "imported 2 messages of an old dma from /var/spool/dma\n", "Q9be079.55d08b670fd2 stays: "} {
+	for _, want := range []string{"imported 9be077.55d08b670fd0\n", "imported from the spool of an old dma in /var/spool/dma: 2\n", "Q9be079.55d08b670fd2 stays: "} {
 		if !strings.Contains(string(out), want) {
 			t.Errorf("make install does not say %q:\n%s", want, out)
 		}
@@ -121,7 +121,7 @@ func TestOperatorImport(t *testing.T) {
 	}
 	w.expect(exNoPerm, "bob", "dma-queue", "--import")
 	a := w.expect(75, "root", "dma-queue", "--import") // again: it is still there, alone
-	if !strings.Contains(a.out, "imported 0 messages") || w.read("/var/spool/dma/M9be079.55d08b670fd2") == "" {
+	if !strings.Contains(a.out, "in /var/spool/dma: 0\n") || w.read("/var/spool/dma/M9be079.55d08b670fd2") == "" {
 		t.Errorf("second import: %+v", a)
 	}
 }
