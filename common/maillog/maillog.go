@@ -40,6 +40,7 @@ type Log struct {
 	where   string                                   // "syslog", "stderr" or a file; empty: syslog
 	trouble string                                   // with the file, as it was told last
 	fd      int                                      // -1: not connected
+	absent  time.Time                                // when it last was not there
 	dropped int                                      // lines that the log had no room for
 }
 
@@ -58,6 +59,10 @@ func (l *Log) Close() {
 	defer l.mu.Unlock()
 	l.disconnect()
 }
+
+// absentWait is how long nobody is taken to listen after that was found out: where
+// there is no syslogd a line costs no system call for it.
+const absentWait = 100 * time.Millisecond
 
 // fullWait is how long a line waits for room in a full log: a burst of lines is
 // more than the kernel queues for syslogd, which takes them in a moment.
@@ -134,12 +139,17 @@ func (l *Log) sendOnce(line string) error {
 }
 
 func (l *Log) connect() error {
+	now := time.Now() // l.now may be anything
+	if now.Sub(l.absent) < absentWait {
+		return unix.ENOTCONN
+	}
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
 		return err
 	}
 	if err := unix.Connect(fd, &unix.SockaddrUnix{Name: l.socket}); err != nil {
 		_ = unix.Close(fd) // nothing was written
+		l.absent = now
 		return err
 	}
 	l.fd = fd

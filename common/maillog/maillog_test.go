@@ -129,6 +129,7 @@ func TestFallback(t *testing.T) {
 	stderr.Reset()
 
 	server := listen(t, path) // syslogd starts
+	time.Sleep(absentWait)
 	l.Message("id").Trying("b")
 	if got := server.line(); !strings.HasSuffix(got, "<b> trying delivery") || stderr.Len() != 0 {
 		t.Errorf("log has %q, fallback %q", got, stderr.String())
@@ -139,6 +140,7 @@ func TestFallback(t *testing.T) {
 		t.Errorf("fallback has %q", stderr.String())
 	}
 	server = listen(t, path) // and starts again
+	time.Sleep(absentWait)
 	l.Message("id").Trying("d")
 	if got := server.line(); !strings.HasSuffix(got, "<d> trying delivery") {
 		t.Errorf("log has %q", got)

@@ -49,6 +49,7 @@ var (
 
 type journalState struct {
 	exists  bool
+	tried   bool     // to make it: something may have its name
 	first   int      // targets that it was made with: one with fewer was never complete
 	rewrite bool     // has a torn tail, or may not be on the disk as it was written: append nothing to it
 	size    int64    // now
@@ -133,6 +134,7 @@ func appendBounce(b []byte, id spool.ID) []byte {
 
 // createJournal replaces what an attempt that failed may have left.
 func (q *Queue) createJournal(m *Message) error {
+	m.journal.tried = true
 	b, err := snapshot(m)
 	if err == nil {
 		err = q.write(string(m.ID)+journalSuffix, func(f *durable.File) error { _, err := f.Write(b); return err })

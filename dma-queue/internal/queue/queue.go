@@ -134,12 +134,16 @@ func (q *Queue) Create(id spool.ID, write func(io.Writer) error) (size int64, su
 
 // write makes a file in queue, in place of what is there; after an error there is none.
 func (q *Queue) write(name string, content func(*durable.File) error) error {
-	if err := q.queue.Remove(name); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
 	f, err := q.queue.Create(name, 0o600)
-	if err != nil {
-		return err
+	if err != nil { // what is rare costs more
+		if rerr := q.queue.Remove(name); errors.Is(rerr, os.ErrNotExist) {
+			return err
+		} else if rerr != nil {
+			return errors.Join(err, rerr)
+		}
+		if f, err = q.queue.Create(name, 0o600); err != nil {
+			return err
+		}
 	}
 	q.newQueue.Store(true)
 	err = content(f)
@@ -310,7 +314,7 @@ func (q *Queue) Finish(m *Message) error {
 		}
 		m.incoming = false
 	}
-	return q.remove(m.ID)
+	return q.remove(m.ID, m.journal.exists || m.journal.tried)
 }
 
 // Drop removes a message whether or not anything is left to do: submission first,
@@ -335,10 +339,15 @@ func (q *Queue) Drop(id spool.ID) error {
 var ErrLeft = errors.New("the file of a removed message is left until the next start of the runner")
 
 // Discard removes what a crash left of a message whose submission is still there.
-func (q *Queue) Discard(id spool.ID) error { return q.remove(id) }
+func (q *Queue) Discard(id spool.ID) error { return q.remove(id, true) }
 
-func (q *Queue) remove(id spool.ID) error {
-	for _, n := range []string{string(id) + journalSuffix, string(id)} {
+// remove removes a message's journal, if there may be one, and then its file.
+func (q *Queue) remove(id spool.ID, journal bool) error {
+	names := []string{string(id) + journalSuffix, string(id)}
+	if !journal {
+		names = names[1:]
+	}
+	for _, n := range names {
 		if err := q.queue.Remove(n); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return fmt.Errorf("finish message: %w", err)
 		}
