@@ -101,6 +101,27 @@ func TestRelay(t *testing.T) {
 	}
 }
 
+// Lines that would go to /dev/null are not written.
+func TestStderrNull(t *testing.T) {
+	old, err := unix.Dup(2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	null, err := os.OpenFile("/dev/null", os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer null.Close()
+	if err := unix.Dup2(int(null.Fd()), 2); err != nil {
+		t.Fatal(err)
+	}
+	w := Stderr()
+	_, _ = unix.Dup2(old, 2), unix.Close(old)
+	if w != nil {
+		t.Errorf("there is %v", w)
+	}
+}
+
 // Standard error that nobody reads holds nobody up.
 func TestStderr(t *testing.T) {
 	old, err := unix.Dup(2)

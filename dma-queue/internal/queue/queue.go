@@ -16,8 +16,11 @@ import (
 	"dma/dma-queue/internal/spool"
 )
 
-// copyBuffer is how much of a message is copied or summed up at a time, in bytes.
-const copyBuffer = 64 << 10
+// How much of a message is handled at a time, in bytes.
+const (
+	copyBuffer  = 64 << 10 // when one is copied or summed up
+	writeBuffer = 8 << 10  // when one is written: most are smaller
+)
 
 // Queue is the spool as the runner sees it (DESIGN 4). Its methods do not
 // change a Message but as they say; those of different messages may run at the
@@ -120,7 +123,7 @@ func (q *Queue) Create(id spool.ID, write func(io.Writer) error) (size int64, su
 	var s summer
 	err = q.write(string(id), func(f *durable.File) error {
 		s.w = f
-		b := bufio.NewWriterSize(&s, copyBuffer)
+		b := bufio.NewWriterSize(&s, writeBuffer)
 		if err := write(b); err != nil {
 			return err
 		}
