@@ -2,7 +2,7 @@
 // and answers as it is told. It listens on loopback only and ends by itself.
 //
 //	sink -dir DIR [-addr 127.0.0.1:0] [-answer 'COUNT|REGEXP|REPLY']... [-pipelining=false]
-//	     [-delay 20ms] [-log SOCKET] [-life 10m]
+//	     [-chunking] [-rtt 20ms] [-log SOCKET] [-life 10m]
 //
 // In DIR it writes
 //
@@ -43,7 +43,8 @@ func run() error {
 	logSocket := flag.String("log", "", "datagram socket to make and to copy to mail.log")
 	life := flag.Duration("life", 10*time.Minute, "end after this time")
 	flag.BoolVar(&s.pipelining, "pipelining", true, "offer PIPELINING")
-	flag.DurationVar(&s.delay, "delay", 0, "wait before each reply")
+	flag.BoolVar(&s.chunking, "chunking", false, "offer CHUNKING")
+	flag.DurationVar(&s.rtt, "rtt", 0, "let each byte arrive this much later, as from far away")
 	flag.Func("answer", "COUNT|REGEXP|REPLY, any number of times", s.script.add)
 	flag.Parse()
 	if *dir == "" || flag.NArg() > 0 {

@@ -68,7 +68,8 @@ type server struct {
 	script     script
 	record     recorder
 	pipelining bool
-	delay      time.Duration
+	chunking   bool
+	rtt        time.Duration
 
 	mu    sync.Mutex
 	open  map[net.Conn]bool
@@ -104,8 +105,10 @@ func (s *server) stop() {
 }
 
 func (s *server) session(c net.Conn, number int) {
-	t := session{server: s, conn: c, number: number, r: bufio.NewReaderSize(c, maxLine), w: bufio.NewWriter(c)}
+	line := newDelayLine(c, s.rtt)
+	t := session{server: s, conn: c, number: number, r: bufio.NewReaderSize(c, maxLine), w: bufio.NewWriter(line)}
 	err := t.run()
+	line.close()
 	c.Close()
 	s.mu.Lock()
 	delete(s.open, c)
@@ -132,6 +135,7 @@ type session struct {
 	mail       bool // MAIL was accepted
 	sender     string
 	recipients []string
+	chunks     []byte // of BDAT so far
 }
 
 func (t *session) run() error {
@@ -184,6 +188,9 @@ func (t *session) command(line string) error {
 			if t.pipelining {
 				usual += "250-PIPELINING\r\n"
 			}
+			if t.chunking {
+				usual += "250-CHUNKING\r\n"
+			}
 			usual += "250-8BITMIME\r\n250-ENHANCEDSTATUSCODES\r\n250 SIZE " + strconv.Itoa(maxData)
 		}
 		return t.reply(line, usual)
@@ -196,6 +203,8 @@ func (t *session) command(line string) error {
 			return t.reply(line, "554 5.5.1 no valid recipients")
 		}
 		return t.data(line)
+	case "BDAT":
+		return t.chunk(line, arg)
 	case "RSET":
 		t.reset()
 		return t.reply(line, "250 2.0.0 ok")
@@ -210,15 +219,10 @@ func (t *session) command(line string) error {
 	return t.reply(line, "502 5.5.2 unknown command")
 }
 
-func (t *session) reset() { t.mail, t.sender, t.recipients = false, "", nil }
+func (t *session) reset() { t.mail, t.sender, t.recipients, t.chunks = false, "", nil, nil }
 
 // answer is what will be said to command; it counts as said.
-func (t *session) answer(command, usual string) string {
-	if t.delay > 0 {
-		<-time.After(t.delay)
-	}
-	return t.script.answer(command, usual)
-}
+func (t *session) answer(command, usual string) string { return t.script.answer(command, usual) }
 
 func (t *session) say(reply string) error {
 	if reply == "drop" {
@@ -292,7 +296,34 @@ func (t *session) data(line string) error {
 	if err != nil {
 		return err
 	}
-	reply = t.answer("EOD", "250 2.0.0 kept")
+	return t.keep(data)
+}
+
+// chunk takes a part of a message (RFC 3030). Its bytes come whatever is answered.
+func (t *session) chunk(line, arg string) error {
+	size, last, _ := strings.Cut(arg, " ")
+	n, err := strconv.Atoi(size)
+	if err != nil || n < 0 || n > maxData-len(t.chunks) || last != "" && !strings.EqualFold(last, "LAST") {
+		return fmt.Errorf("bad chunk %q", line)
+	}
+	data := make([]byte, n)
+	if _, err := io.ReadFull(t.r, data); err != nil {
+		return err
+	}
+	if len(t.recipients) == 0 {
+		return t.reply(line, "554 5.5.1 no valid recipients")
+	}
+	t.chunks = append(t.chunks, data...)
+	if last == "" {
+		return t.reply(line, "250 2.0.0 go on")
+	}
+	return t.keep(t.chunks)
+}
+
+// keep ends a transaction with its message.
+func (t *session) keep(data []byte) error {
+	var err error
+	reply := t.answer("EOD", "250 2.0.0 kept")
 	e := Event{Event: "transaction", Conn: t.number, Sender: t.sender, Recipients: t.recipients, Reply: reply}
 	if strings.HasPrefix(reply, "2") {
 		err = t.record.message(e, data)

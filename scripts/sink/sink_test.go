@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"encoding/json"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -107,6 +108,18 @@ func TestSession(t *testing.T) {
 				{Event: "close"},
 			},
 		},
+		"chunks": {
+			send:    envelope + "BDAT 7\r\n..dot\r\nBDAT 3 LAST\r\n.\r\nBDAT 1 LAST\r\nxBDAT x\r\n",
+			replies: "220 250-250-250-250-250 250 250 250 250 250 554",
+			events: []Event{
+				{Event: "connect", Open: 1},
+				{Event: "rcpt", Sender: "a@b", Recipient: "x@c", Reply: "250 2.1.5 ok"},
+				{Event: "rcpt", Sender: "a@b", Recipient: "y@c", Reply: "250 2.1.5 ok"},
+				{Event: "transaction", Sender: "a@b", Recipients: []string{"x@c", "y@c"}, File: "000001.eml", Reply: "250 2.0.0 kept"},
+				{Event: "close", Reply: `bad chunk "BDAT x"`},
+			},
+			message: "..dot\r\n.\r\n",
+		},
 		"dropped": {
 			answers: []string{"0|EOD|drop"},
 			send:    envelope + data,
@@ -120,8 +133,8 @@ func TestSession(t *testing.T) {
 			},
 		},
 		"out of order": {
-			send:    "MAIL FROM:<a@b>\r\nEHLO me\r\nRCPT TO:<x@c>\r\nDATA\r\nBDAT 3 LAST\r\nMAIL FROM:a@b\r\nQUIT\r\n",
-			replies: "220 503 250-250-250-250-250 503 554 502 501 221",
+			send:    "MAIL FROM:<a@b>\r\nEHLO me\r\nRCPT TO:<x@c>\r\nDATA\r\nBDAT 3 LAST\r\nabcTURN\r\nMAIL FROM:a@b\r\nQUIT\r\n",
+			replies: "220 503 250-250-250-250-250 503 554 554 502 501 221",
 			events:  []Event{{Event: "connect", Open: 1}, {Event: "close"}},
 		},
 		"greeting": {
@@ -144,6 +157,27 @@ func TestSession(t *testing.T) {
 				t.Errorf("message %q, want %q", message, tt.message)
 			}
 		})
+	}
+}
+
+// What is written at once arrives at once, a while later.
+func TestDelayLine(t *testing.T) {
+	const delay = 200 * time.Millisecond
+	server, client := net.Pipe()
+	defer client.Close()
+	l := newDelayLine(server, delay)
+	began := time.Now()
+	for range 5 {
+		if _, err := l.Write([]byte("x")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b := make([]byte, 5)
+	_, err := io.ReadFull(client, b)
+	took := time.Since(began)
+	l.close()
+	if err != nil || string(b) != "xxxxx" || took < delay || took > 3*delay {
+		t.Errorf("%q, %v after %v", b, err, took)
 	}
 }
 

@@ -144,7 +144,7 @@ func TestEachRecipientItsOwnEnd(t *testing.T) {
 
 // Each process has the account and the descriptors that DESIGN gives it.
 func TestPrivileges(t *testing.T) {
-	w := newWorld(t, quick, "-delay=300ms")
+	w := newWorld(t, quick, "-rtt=300ms")
 	w.home("alice", ".forward", "!alice\n|sleep 2; cat > ~/piped\nfar@remote.example\n")
 	for range 3 {
 		w.must("carol", "hello\n", "sendmail", "alice", "bob", "x@remote.example")

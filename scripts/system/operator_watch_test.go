@@ -12,7 +12,7 @@ import (
 // sendmail -v prints what becomes of each recipient at the first try, whatever
 // that is, and ends with 0.
 func TestOperatorWatch(t *testing.T) {
-	w := newWorld(t, "MINRETRY 1h\n", "0|^RCPT TO:<x@|450 4.2.1 mailbox is busy", "0|^RCPT TO:<y@|550 5.1.1 nobody of that name", "-delay=50ms")
+	w := newWorld(t, "MINRETRY 1h\n", "0|^RCPT TO:<x@|450 4.2.1 mailbox is busy", "0|^RCPT TO:<y@|550 5.1.1 nobody of that name", "-rtt=50ms")
 	w.home("alice", ".forward", "!alice\n|cat > ~/piped\nfar@remote.example\n")
 	a := w.call("alice", "hello\n", "sendmail", "-v", "team", "x@remote.example", "y@remote.example")
 	first, rest, _ := strings.Cut(a.out, "\n")
