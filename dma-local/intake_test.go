@@ -43,7 +43,7 @@ func TestCancelCommand(t *testing.T) {
 	h.cancel(second)
 	h.want(second, outcome.Later, proto.ScopeTarget, "given up")
 	h.cancel(first)
-	h.want(first, outcome.Later, proto.ScopeTarget, "")
+	h.want(first, outcome.Later, proto.ScopeTarget, "was stopped, as the mail system ends or the message was removed")
 	h.want(third, outcome.Done, proto.ScopeTarget, "")
 	if d := time.Since(begun); d > 20*time.Second {
 		t.Errorf("took %v", d)

@@ -23,7 +23,7 @@ func (e end) outcome() outcome.Outcome {
 	case e.input != nil:
 		return outcome.Defer("4.3.0", "%v", e.input)
 	case e.stopped:
-		return outcome.Defer("4.3.0", "%s was stopped because the mail system ends", e.name)
+		return outcome.Defer("4.3.0", "%s was stopped, as the mail system ends or the message was removed", e.name)
 	case e.late:
 		return outcome.Defer("4.3.0", "%s did not end within %v%s", e.name, e.limit, said(e.output))
 	case e.state == nil:
