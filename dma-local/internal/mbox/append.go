@@ -17,7 +17,12 @@ type mailboxFile interface {
 	io.ReaderAt
 	Truncate(size int64) error
 	Sync() error
+	Fd() uintptr
 }
+
+// around is room for what a letter's text is not: lines in front, quoting, an end.
+// In bytes; more than that only makes reserve less certain.
+const around = 4096
 
 // appendAll appends letters to f, which has size bytes, and syncs once. It
 // returns an error or nil for each. The file then holds what it held and the
@@ -31,12 +36,22 @@ func appendAll(f mailboxFile, size int64, letters []letter.Letter, at time.Time)
 			errs[i] = broken
 			continue
 		}
-		n, err := appendOne(f, end == size, size, l, at)
+		// On a file system that writes nothing in place, a file that has run into a
+		// quota cannot be cut either. So room is asked for first.
+		var n int64
+		err := reserve(f.Fd(), end, l.Size+around)
+		if err == nil {
+			n, err = appendOne(f, end == size, size, l, at)
+		}
 		if err == nil {
 			end += n
 			continue
 		}
 		errs[i] = err
+		if n == 0 {
+			_ = f.Truncate(end) // gives back what was reserved; the file is as it was, with or without that
+			continue
+		}
 		if terr := f.Truncate(end); terr != nil {
 			// Half a letter stays. What comes next would look like its rest.
 			broken = fmt.Errorf("cut off what was not whole: %w", terr)

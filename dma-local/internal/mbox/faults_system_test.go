@@ -200,4 +200,7 @@ func TestLocksOfOthers(t *testing.T) {
 	}
 }
 
-func addTracedRoles(r map[string]func([]string) error) { r["traced"] = tracedRole }
+func addTracedRoles(r map[string]func([]string) error) {
+	r["traced"] = tracedRole
+	r["quota"] = quotaRole
+}
