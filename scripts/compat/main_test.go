@@ -18,7 +18,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -32,7 +31,6 @@ import (
 const (
 	mailerVariable = "DMA_COMPAT_MAILER" // which mailer this process is to try
 	buildVariable  = "DMA_COMPAT_BUILD"  // where the programs and packages are
-	debsVariable   = "DMA_COMPAT_DEBS"   // set by the caller: where packages are kept
 	reportVariable = "DMA_COMPAT_REPORT" // set by the caller: a file for all that was seen
 )
 
@@ -127,54 +125,14 @@ var packages = map[string][]string{
 	suite:  {"monitoring-plugins-standard", "monitoring-plugins-common"},
 }
 
-// fetch gets the packages, from where the caller keeps them or from Debian.
+// fetch gets the packages, and makes sure that it is the dma that was read for this.
 func fetch(build string) error {
-	debs := os.Getenv(debsVariable)
-	if debs == "" {
-		debs = build
-	}
-	for _, name := range slices.Concat(packages[debian], packages[suite]) {
-		path, err := cached(debs, name)
-		if path == "" && err == nil {
-			if err = download(debs, name); err != nil {
-				err = errors.Join(do("apt-get", "-q", "update"), download(debs, name))
-			}
-			if err == nil {
-				path, err = cached(debs, name)
-			}
-		}
-		if err != nil {
-			return err
-		}
-		if err := do("cp", path, build+"/"+name+".deb"); err != nil {
-			return err
-		}
+	if err := machine.Fetch(build, slices.Concat(packages[debian], packages[suite])); err != nil {
+		return err
 	}
 	version, err := exec.Command("dpkg-deb", "-f", build+"/dma.deb", "Version").Output()
 	if err != nil || !strings.HasPrefix(string(version), "0.13-") {
 		return fmt.Errorf("package dma is version %q, not 0.13: %w", version, err)
-	}
-	return nil
-}
-
-func cached(debs, name string) (string, error) {
-	found, err := filepath.Glob(filepath.Join(debs, name+"_*.deb"))
-	if err != nil || len(found) == 0 {
-		return "", err
-	}
-	return found[len(found)-1], nil
-}
-
-func download(debs, name string) error {
-	return do("sh", "-c", `cd "$1" && apt-get -q -o APT::Sandbox::User=root download "$2"`, "sh", debs, name)
-}
-
-// unpack puts a mailer's packages onto the machine of this process.
-func unpack(mailer string) error {
-	for _, name := range packages[mailer] {
-		if err := do("dpkg-deb", "-x", os.Getenv(buildVariable)+"/"+name+".deb", "/"); err != nil {
-			return err
-		}
 	}
 	return nil
 }

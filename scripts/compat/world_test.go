@@ -67,7 +67,7 @@ func install(mailer string) error {
 	if err := os.Symlink("sendmail", "/usr/sbin/send-mail"); err != nil {
 		return err
 	}
-	if err := unpack(mailer); err != nil {
+	if err := machine.Unpack(os.Getenv(buildVariable), packages[mailer]); err != nil {
 		return err
 	}
 	if mailer == debian {

@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -82,6 +83,11 @@ func outside() (int, error) {
 			return 1, fmt.Errorf("%s: %w\n%s", strings.Join(args, " "), err, out)
 		}
 	}
+	if wanted("TestInterop") { // there is no network inside
+		if err := machine.Fetch(build, serverPackages); err != nil {
+			return 1, err
+		}
+	}
 	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	cmd.Env = append(os.Environ(), stageVariable+"=init", buildVariable+"="+build)
@@ -98,6 +104,13 @@ func outside() (int, error) {
 		Pdeathsig:  syscall.SIGKILL,
 	}
 	return run(cmd)
+}
+
+// wanted reports whether -run may choose a test.
+func wanted(test string) bool {
+	pattern, _, _ := strings.Cut(flag.Lookup("test.run").Value.String(), "/")
+	chosen, err := regexp.MatchString(pattern, test)
+	return chosen || err != nil
 }
 
 func run(cmd *exec.Cmd) (int, error) {
