@@ -19,7 +19,7 @@ import (
 // Packages of the servers, and of the libraries that a machine may lack.
 var serverPackages = []string{
 	"postfix", "exim4-base", "exim4-daemon-light", "opensmtpd",
-	"libdb5.3", "libevent-2.1-7", "libgnutls-dane0", "libicu72", "libidn12", "libnsl2", "libpcre2-8-0", "libunbound8",
+	"libdb5.3", "libevent-2.1-7", "libgnutls-dane0", "libicu72", "libidn12", "libnsl2", "libpcre2-8-0", "libsasl2-2", "libunbound8",
 }
 
 // interopDir has what the servers need and what they are given.
