@@ -10,17 +10,15 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"dma/common/durable"
 	"dma/dma-queue/internal/spool"
 )
 
-// How much of a message is handled at a time, in bytes.
-const (
-	copyBuffer  = 64 << 10 // when one is copied or summed up
-	writeBuffer = 8 << 10  // when one is written: most are smaller
-)
+// copyBuffer is how much of a message is handled at a time, in bytes.
+const copyBuffer = 64 << 10
 
 // Queue is the spool as the runner sees it (DESIGN 4). Its methods do not
 // change a Message but as they say; those of different messages may run at the
@@ -28,6 +26,8 @@ const (
 type Queue struct {
 	root                    string
 	incoming, queue, failed *durable.Dir
+
+	writers sync.Pool // of *bufio.Writer
 
 	// A name was made or removed that Commit has not synced yet.
 	newIncoming, newQueue atomic.Bool
@@ -123,7 +123,12 @@ func (q *Queue) Create(id spool.ID, write func(io.Writer) error) (size int64, su
 	var s summer
 	err = q.write(string(id), func(f *durable.File) error {
 		s.w = f
-		b := bufio.NewWriterSize(&s, writeBuffer)
+		b, _ := q.writers.Get().(*bufio.Writer)
+		if b == nil {
+			b = bufio.NewWriterSize(nil, copyBuffer)
+		}
+		defer q.writers.Put(b)
+		b.Reset(&s)
 		if err := write(b); err != nil {
 			return err
 		}

@@ -19,16 +19,19 @@ func (in *input) add(p []byte) {
 				in.replace(' ')
 			}
 		}
-		// What needs no thought is taken at a stroke.
-		n := bytes.IndexAny(p, "\n\r\x00")
-		if n < 0 {
-			n = len(p)
+		// What needs no thought is taken at a stroke, but not looked at again and
+		// again for the sake of a few bytes.
+		plain := p[:min(len(p), MaxLine)]
+		for _, b := range []byte("\n\r\x00") {
+			if n := bytes.IndexByte(plain, b); n >= 0 {
+				plain = plain[:n]
+			}
 		}
-		in.put(p[:n])
-		if n == len(p) {
-			return
+		in.put(plain)
+		if p = p[len(plain):]; len(p) == 0 || len(plain) == MaxLine {
+			continue
 		}
-		switch p[n] {
+		switch p[0] {
 		case '\n':
 			in.end()
 		case '\r':
@@ -36,7 +39,7 @@ func (in *input) add(p []byte) {
 		case 0:
 			in.replace('?')
 		}
-		p = p[n+1:]
+		p = p[1:]
 	}
 }
 
