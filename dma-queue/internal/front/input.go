@@ -1,6 +1,7 @@
 package front
 
 import (
+	"bytes"
 	"errors"
 	"io"
 
@@ -86,9 +87,27 @@ const (
 	ended                       // the dot that ends the message: the rest is not ours
 )
 
+// stroke is how far the filter looks for the end of a line, in bytes: it may look
+// again for each CR in there.
+const stroke = 1 << 10
+
 // append appends to dst what is to be stored of src.
 func (f *filter) append(dst, src []byte) []byte {
-	for _, c := range src {
+	for len(src) > 0 {
+		if f.state == inLine { // what needs no thought is taken at a stroke
+			plain := src[:min(len(src), stroke)]
+			for _, end := range []byte("\n\r") {
+				if n := bytes.IndexByte(plain, end); n >= 0 {
+					plain = plain[:n]
+				}
+			}
+			dst = append(dst, plain...)
+			if src = src[len(plain):]; len(src) == 0 || len(plain) == stroke {
+				continue
+			}
+		}
+		c := src[0]
+		src = src[1:]
 		switch f.state {
 		case ended:
 			return dst

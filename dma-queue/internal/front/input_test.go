@@ -87,6 +87,10 @@ func FuzzFilter(f *testing.F) {
 		f.Add(s, false, 1)
 		f.Add(s, true, 3)
 	}
+	for n := stroke - 2; n <= stroke+2; n++ {
+		f.Add(strings.Repeat("x", n)+"\r\n.\r\ny\n.\r\n", false, 4*stroke)
+		f.Add(strings.Repeat("x", n)+"\rx\n.\n", true, 4*stroke)
+	}
 	f.Fuzz(func(t *testing.T, s string, keep bool, n int) {
 		want := slowFilter(s, keep)
 		if got := filtered(s, keep, max(n, 1)); got != want {
