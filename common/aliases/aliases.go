@@ -60,7 +60,8 @@ func (w Warning) String() string { return fmt.Sprintf("%s:%d: %s", w.File, w.Lin
 // may use it.
 type Table struct {
 	// Unsafe says why others than root could have written what the file holds, if
-	// they could: then no command of it is run, and no file written (RULES C10).
+	// they could, or if only Load has read it: then no command of it is run, and no
+	// file written (RULES C10).
 	Unsafe error
 	// Warn, if there is one, is told what is wrong with the lines of a name each
 	// time it is looked up. It is set before the first Find.

@@ -27,7 +27,7 @@ type Report struct {
 //
 // Commands is what ALIASCOMMANDS says.
 func Check(path string, commands bool) (*Report, error) {
-	t, missing, err := load(path)
+	t, missing, err := examine(path)
 	if err != nil {
 		return nil, err
 	}

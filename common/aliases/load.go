@@ -24,20 +24,35 @@ var (
 // be half of it, and a name that is missing would bounce.
 var errChanging = errors.New("it changes while it is read; it is read again later")
 
+// errUnexamined is Unsafe of what Load has read.
+var errUnexamined = errors.New("who can have written it was not looked at")
+
 // Load reads the file at path. One that is not there is an empty table; one that
 // cannot be read is an error and says nothing about any name.
 func Load(path string) (*Table, error) {
-	t, _, err := load(path)
+	t, _, err := load(path, func(*os.File) error { return errUnexamined })
 	return t, err
 }
 
-func load(path string) (t *Table, missing bool, err error) {
+// Examine is Load for who does what the file says: it also finds out whose word that
+// is, in Unsafe.
+func Examine(path string) (*Table, error) {
+	t, _, err := examine(path)
+	return t, err
+}
+
+func examine(path string) (t *Table, missing bool, err error) {
+	return load(path, func(f *os.File) error { return checkRoots(f, path, trusted()) })
+}
+
+// load reads the file, and asks whose of it while it is open.
+func load(path string, whose func(*os.File) error) (t *Table, missing bool, err error) {
 	if path == os.DevNull { // how some say that they want none
 		return Parse(nil, path), false, nil
 	}
 	var unsafe error
 	text, err := readFile(path, 0, MaxFile, func(f *os.File) error {
-		unsafe = checkRoots(f, path, trusted())
+		unsafe = whose(f)
 		return nil // the addresses in it are used all the same
 	})
 	if errors.Is(err, fs.ErrNotExist) {

@@ -95,8 +95,18 @@ func TestUnsafe(t *testing.T) {
 	if err := os.Chmod(path, 0o666); err != nil {
 		t.Fatal(err)
 	}
+	table, err := Examine(path)
+	if err != nil || table.Unsafe == nil || errors.Is(table.Unsafe, errUnexamined) {
+		t.Fatalf("%+v, %v", table, err)
+	}
+}
+
+// What nobody has looked at is safe for nobody.
+func TestUnexamined(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "aliases")
+	write(t, path, "a: |b\n")
 	table, err := Load(path)
-	if err != nil || table.Unsafe == nil {
+	if err != nil || !errors.Is(table.Unsafe, errUnexamined) {
 		t.Fatalf("%+v, %v", table, err)
 	}
 }

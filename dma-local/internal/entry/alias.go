@@ -23,7 +23,7 @@ func inAliases(c *conf.Config, d *proto.Deliver) (forward.Entry, error) {
 	if !c.AliasCommands {
 		return forward.Entry{}, errOff
 	}
-	t, err := aliases.Load(c.Aliases)
+	t, err := aliases.Examine(c.Aliases)
 	if err != nil {
 		return forward.Entry{}, err
 	}
