@@ -147,6 +147,28 @@ func TestFallback(t *testing.T) {
 	}
 }
 
+// Where nobody listened a moment ago it is not tried again.
+func TestAbsent(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	var stderr strings.Builder
+	l := Open(path, "dma", &stderr, clock)
+	defer l.Close()
+	if l.absent.IsZero() {
+		t.Error("that nobody listens was not noted")
+	}
+	server := listen(t, path)
+	l.absent = time.Now().Add(time.Minute) // a moment ago, however long this takes
+	l.Message("id").Trying("a")
+	if !strings.Contains(stderr.String(), "<a> trying") {
+		t.Errorf("fallback has %q", stderr.String())
+	}
+	l.absent = time.Time{}
+	l.Message("id").Trying("b")
+	if got := server.line(); !strings.HasSuffix(got, "<b> trying delivery") {
+		t.Errorf("log has %q", got)
+	}
+}
+
 func TestNoFallback(t *testing.T) {
 	l := Open(filepath.Join(t.TempDir(), "log"), "dma", nil, clock)
 	l.Message("id").Trying("a")

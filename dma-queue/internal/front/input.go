@@ -102,7 +102,7 @@ func (f *filter) append(dst, src []byte) []byte {
 				}
 			}
 			dst = append(dst, plain...)
-			if src = src[len(plain):]; len(src) == 0 || len(plain) == stroke {
+			if src = src[len(plain):]; len(src) == 0 {
 				continue
 			}
 		}

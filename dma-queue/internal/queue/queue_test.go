@@ -414,6 +414,30 @@ func TestLoadSubmitted(t *testing.T) {
 	}
 }
 
+// A journal that could not be made, and not removed again, goes with its message; one
+// that was never tried is not looked for.
+func TestFinishWithoutJournal(t *testing.T) {
+	var s steps
+	q := open(t, durable.WithFault(s.fault))
+	m := &Message{ID: testID}
+	put(t, q, "queue/"+string(testID), text)
+	must(t, q.Finish(m))
+	if got := strings.Join(s.list, ", "); got != "remove ID" || files(t, q) != "" {
+		t.Errorf("%s, left %q", got, files(t, q))
+	}
+	put(t, q, "queue/"+string(testID)+journalSuffix, "torn")
+	s.fail = "create ID.log"
+	if err := q.Save(m); err == nil {
+		t.Error("a journal was made")
+	}
+	put(t, q, "queue/"+string(testID)+journalSuffix, "torn")
+	s.fail = ""
+	must(t, q.Finish(m))
+	if files(t, q) != "" {
+		t.Errorf("left %q", files(t, q))
+	}
+}
+
 func TestFinished(t *testing.T) {
 	for s, want := range map[State]bool{Open: false, Failed: false, Done: true, Bounced: true, Expanded: true, Dropped: true} {
 		if m := (&Message{Targets: []Target{{State: Done}, {State: s}}}); m.Finished() != want {

@@ -294,6 +294,50 @@ func TestGivenUpUnderWay(t *testing.T) {
 	}
 }
 
+// One that is given up behind its end does not take others with it, which the server
+// may have, too.
+func TestGivenUpBesideOthers(t *testing.T) {
+	begun, hold := make(chan bool, 1), make(chan struct{})
+	s := smtptest.Start(t, func(p *peer) {
+		p.Hello("PIPELINING")
+		p.Answer("MAIL", "250 ok")
+		p.Answer("RCPT", "250 ok")
+		p.Answer("DATA", "354 ok")
+		p.Message()
+		begun <- true
+		p.Expect("MAIL")
+		begun <- true
+		<-hold
+		p.Say("250 2.0.0 taken", "250 ok")
+		p.Answer("RCPT", "250 ok")
+		p.Answer("DATA", "354 ok")
+		p.Message()
+		p.Say("250 2.0.0 taken")
+		p.Quit()
+	})
+	cfg := config(relay(s))
+	cfg.Limits = session.DefaultLimits()
+	c := start(t, cfg)
+	cancelled := make(chan struct{})
+	var first, second string
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		req := request("", 1)
+		req.Cancelled = cancelled
+		first = deliver(t, c, req)
+	})
+	<-begun
+	wg.Go(func() { second = deliver(t, c, request("", 1)) })
+	<-begun
+	close(cancelled)
+	time.Sleep(cancelGrace + 500*time.Millisecond)
+	close(hold)
+	wg.Wait()
+	if s.Conns() != 1 || second != "done 2.0.0" || first != "done 2.0.0" {
+		t.Errorf("%s and %s over %d connections", first, second, s.Conns())
+	}
+}
+
 // The end of the context ends what waits for a server at once.
 func TestAborted(t *testing.T) {
 	for name, script := range map[string]smtptest.Script{

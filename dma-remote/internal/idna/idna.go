@@ -19,7 +19,7 @@ const maxDomain = 4 * 253
 // alone, whatever it is: it may be a literal, or a name in a local network.
 func ToASCII(domain string) (string, error) {
 	switch {
-	case isASCII(domain):
+	case IsASCII(domain):
 		return domain, nil
 	case !utf8.ValidString(domain):
 		return "", errors.New("not UTF-8")
@@ -36,6 +36,7 @@ func ToASCII(domain string) (string, error) {
 	return name, err
 }
 
-func isASCII(s string) bool {
+// IsASCII reports whether s has ASCII characters alone.
+func IsASCII(s string) bool {
 	return strings.IndexFunc(s, func(r rune) bool { return r >= utf8.RuneSelf }) < 0
 }

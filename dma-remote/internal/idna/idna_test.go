@@ -59,7 +59,7 @@ func FuzzToASCII(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if again, err := ToASCII(a); !isASCII(a) || again != a || err != nil {
+		if again, err := ToASCII(a); !IsASCII(a) || again != a || err != nil {
 			t.Fatalf("%q: %q, %q, %v", s, a, again, err)
 		}
 	})

@@ -19,7 +19,7 @@ func (t *transaction) mailLine() string {
 	if c.caps.eightBit && t.job.plan.EightBit {
 		line += " BODY=8BITMIME"
 	}
-	if !isASCII(path(m.Sender)) || slices.ContainsFunc(t.batch, func(i int) bool { return !isASCII(path(m.Recipients[i].Address)) }) {
+	if !idna.IsASCII(path(m.Sender)) || slices.ContainsFunc(t.batch, func(i int) bool { return !idna.IsASCII(path(m.Recipients[i].Address)) }) {
 		line += " SMTPUTF8"
 	}
 	if c.caps.dsn && m.Ret != dsn.RetDefault {

@@ -1,9 +1,6 @@
 package session
 
 import (
-	"strings"
-	"unicode/utf8"
-
 	"dma/common/dsn"
 	"dma/common/mailaddr"
 	"dma/common/outcome"
@@ -80,7 +77,7 @@ func (c *Conn) screenPath(address, code, what string) *Verdict {
 	if len(a.String())+len("<>") > mailaddr.MaxSMTP {
 		return failure(stageRCPT, code, "%s address %q is too long for SMTP", what, address)
 	}
-	if !isASCII(a.Local) && !c.caps.utf8 {
+	if !idna.IsASCII(a.Local) && !c.caps.utf8 {
 		return failure(stageRCPT, "5.6.7", "%s does not take addresses like %q (no SMTPUTF8)", c.peer, address)
 	}
 	return nil
@@ -89,8 +86,4 @@ func (c *Conn) screenPath(address, code, what string) *Verdict {
 func failure(stage, code, format string, args ...any) *Verdict {
 	o := outcome.Fail(code, format, args...)
 	return &Verdict{Outcome: o, Stage: stage, Reason: o.Text}
-}
-
-func isASCII(s string) bool {
-	return strings.IndexFunc(s, func(r rune) bool { return r >= utf8.RuneSelf }) < 0
 }
