@@ -34,7 +34,7 @@ func Load(path string) (*Table, error) {
 	return t, err
 }
 
-// Examine is Load for who does what the file says: it also finds out whose word that
+// Examine is Load for who does, or shows, what the file says: it also finds out whose word that
 // is, in Unsafe.
 func Examine(path string) (*Table, error) {
 	t, _, err := examine(path)

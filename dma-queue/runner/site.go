@@ -116,7 +116,7 @@ func (c *configuration) trouble(operation, path string, err error) {
 }
 
 func (c *configuration) rebuild() {
-	table, err := aliases.Load(c.conf.Aliases)
+	table, err := aliases.Examine(c.conf.Aliases)
 	c.trouble("read aliases", c.conf.Aliases, err)
 	warn := c.warner()
 	if table != nil {
