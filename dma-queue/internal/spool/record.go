@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"strconv"
+	"sync"
 )
 
 // A record is a line of a spool file that no byte of a value can end: each
@@ -22,10 +23,31 @@ const (
 // errTorn is the error of a record that is cut off or damaged.
 var errTorn = errors.New("torn record")
 
-// Checksum continues crc over p: CRC-32C, which processors compute in hardware.
+// Checksum continues crc over p: CRC-32C, which processors compute in hardware. To
+// prepare for that takes package crc32 as long as to sum up 100 KiB without.
 func Checksum(crc uint32, p []byte) uint32 {
-	return crc32.Update(crc, crc32.MakeTable(crc32.Castagnoli), p)
+	table := plainTable()
+	if len(p) >= muchToSum {
+		table = crc32.MakeTable(crc32.Castagnoli)
+	}
+	return crc32.Update(crc, table, p)
 }
+
+// muchToSum is where hardware pays, in bytes at once.
+const muchToSum = 16 << 10
+
+// plainTable is the table of CRC-32C, of which package crc32 does not know that.
+var plainTable = sync.OnceValue(func() *crc32.Table {
+	var t crc32.Table
+	for i := range t {
+		crc := uint32(i)
+		for range 8 {
+			crc = crc>>1 ^ -(crc&1)&crc32.Castagnoli
+		}
+		t[i] = crc
+	}
+	return &t
+})
 
 // AppendRecord appends a record to b.
 func AppendRecord(b []byte, kind byte, fields ...string) []byte {

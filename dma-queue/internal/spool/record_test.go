@@ -2,6 +2,7 @@ package spool
 
 import (
 	"bytes"
+	"hash/crc32"
 	"slices"
 	"strings"
 	"testing"
@@ -23,6 +24,23 @@ func TestRecordRoundTrip(t *testing.T) {
 			t.Fatalf("what follows became %q %q, %q left, %v", k, f, rest, err)
 		}
 	})
+}
+
+// Both ways to compute it give CRC-32C, and one goes on where the other ended.
+func TestChecksum(t *testing.T) {
+	if got := Checksum(0, []byte("123456789")); got != 0xe3069283 {
+		t.Errorf("checksum %08x, want e3069283", got)
+	}
+	p := make([]byte, 3*muchToSum)
+	for i := range p {
+		p[i] = byte(i * i >> 3)
+	}
+	want := crc32.Checksum(p, crc32.MakeTable(crc32.Castagnoli))
+	for _, n := range []int{0, 1, muchToSum - 1, muchToSum, 3*muchToSum - 1, 3 * muchToSum} {
+		if got := Checksum(Checksum(0, p[:n]), p[n:]); got != want {
+			t.Errorf("cut at %d: checksum %08x, want %08x", n, got, want)
+		}
+	}
 }
 
 func TestRecordCutOrChanged(t *testing.T) {
