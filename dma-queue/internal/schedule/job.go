@@ -72,8 +72,14 @@ func (s *Scheduler) start(l *lane, w *worker, r *ref) {
 		s.settle(r)
 		return
 	}
+	j := &job{worker: w, lane: l, ref: r, targets: mine, answered: make([]bool, len(mine)), began: s.now()}
+	if l.heard.tells(m, &m.Targets[mine[0]], s.now()) {
+		s.expanded(j, l.heard.entries)
+		s.route(r)
+		return
+	}
 	s.requests++
-	j := &job{request: s.requests, worker: w, lane: l, ref: r, targets: mine, answered: make([]bool, len(mine)), deadline: s.now().Add(l.key.deadline())}
+	j.request, j.deadline = s.requests, j.began.Add(l.key.deadline())
 	w.allowLog()
 	for _, i := range mine {
 		m.flying[i] = true
@@ -216,6 +222,12 @@ func (s *Scheduler) jobExpanded(j *job, entries []proto.Target) {
 		s.unowned(j, answer{entries: entries})
 		return
 	}
+	j.lane.heard = heard{j.began, j.ref.msg.Targets[j.targets[0]].Extension, entries}
+	s.expanded(j, entries)
+	s.endJob(j)
+}
+
+func (s *Scheduler) expanded(j *job, entries []proto.Target) {
 	i, m := j.targets[0], j.ref.msg
 	j.answered[0] = true
 	user, before := m.Targets[i], len(m.Targets)
@@ -226,7 +238,6 @@ func (s *Scheduler) jobExpanded(j *job, entries []proto.Target) {
 	} else {
 		s.laneWorked(j.lane)
 	}
-	s.endJob(j)
 }
 
 // apply is what an outcome does to target i. reports says that a server has taken
@@ -258,6 +269,7 @@ func (s *Scheduler) apply(j *job, i int, scope proto.Scope, o outcome.Outcome, r
 		if user := s.site.Expand.Stale(m.Message, i, m.flying); user >= 0 {
 			u := &m.Targets[user]
 			u.Outcome, u.Tries = o, u.Tries+1
+			m.called = s.now()
 			// Once at once, since somebody has just edited the file; then like any other.
 			if u.Tries > 1 {
 				u.Next = s.now().Add(s.site.Backoff.wait(u.Tries-1, s.rand))

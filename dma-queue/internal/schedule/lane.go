@@ -35,12 +35,32 @@ type lane struct {
 	jobs   int           // under way
 	window int           // how many may be
 
-	stillborn bool // the last helper for it died before it had said anything
+	stillborn bool  // the last helper for it died before it had said anything
+	heard     heard // of a dma-forward
 
 	fails  int             // failures of the destination in a row
 	until  time.Time       // down until then
 	reason outcome.Outcome // of the last failure
 	ready  bool            // is in Scheduler.ready
+}
+
+// heard is what a .forward says, of mail to one extension. It counts for all messages
+// that were there before it was read, so that many to one user cost one question,
+// and whoever has changed the file is right from the next message on (DESIGN 6).
+type heard struct {
+	asked     time.Time
+	extension string
+	entries   []proto.Target
+}
+
+// heardLife is how long that counts: then what was edited does for those that wait, too.
+const heardLife = time.Second
+
+func (h *heard) fresh(now time.Time) bool { return now.Sub(h.asked) < heardLife }
+
+// tells reports whether h counts for target t of m.
+func (h *heard) tells(m *message, t *queue.Target, now time.Time) bool {
+	return t.Kind == queue.User && h.extension == t.Extension && h.asked.After(m.called) && h.fresh(now)
 }
 
 func (k laneKey) limit() int {
@@ -204,7 +224,7 @@ func (s *Scheduler) restFallen() {
 // and for which nobody waits may begin anew.
 func (s *Scheduler) dropIdleLanes() {
 	for k, l := range s.lanes {
-		if len(l.queue) == 0 && l.jobs == 0 && !l.down(s.now()) {
+		if len(l.queue) == 0 && l.jobs == 0 && !l.down(s.now()) && !l.heard.fresh(s.now()) {
 			delete(s.lanes, k)
 		}
 	}

@@ -31,6 +31,7 @@ type message struct {
 	flying     map[int]bool // targets that a job has
 	jobs       int          // jobs under way
 	since      time.Time    // of the last thing that happened to it
+	called     time.Time    // when it was there to be tried: what is read later counts for it
 	committing bool         // its journal is being synced, so that its submission can go
 	bouncing   bool         // its bounce is being written: until then nothing else may fail
 	doubtful   bool         // its file may not be on the disk as it was written

@@ -78,6 +78,7 @@ type Scheduler struct {
 
 	woken   atomic.Bool // a Wake is on its way to the loop
 	look    bool        // there may be new submissions
+	scanned time.Time   // when they were looked for
 	lookAt  time.Time   // when to look again after trouble; zero if there was none
 	trouble int         // times in a row
 	pending []spool.ID  // submissions seen and not taken yet
@@ -281,7 +282,7 @@ func (s *Scheduler) wait() time.Duration {
 
 // scan looks for new submissions.
 func (s *Scheduler) scan() {
-	s.look = false
+	s.look, s.scanned = false, s.now()
 	s.site = s.conf.Site()
 	list, err := s.queue.Submitted()
 	if err != nil {
@@ -338,6 +339,9 @@ func (s *Scheduler) picked(id spool.ID, m *queue.Message, err error) {
 		s.log.Message(string(id)).Problem("pick up", err)
 		s.lookLater()
 	}
+	if r != nil {
+		r.msg.called = s.scanned
+	}
 	s.carryOut(id, r)
 	if r != nil && s.refs[id] == r {
 		s.route(r)
@@ -358,7 +362,7 @@ func (s *Scheduler) enlist(m *queue.Message) *ref {
 
 // hold keeps the message of r in memory.
 func (s *Scheduler) hold(r *ref, m *queue.Message) {
-	r.msg = &message{Message: m, flying: make(map[int]bool), since: s.now()}
+	r.msg = &message{Message: m, flying: make(map[int]bool), since: s.now(), called: s.now()}
 	r.uid, r.held = m.UID, m.Held
 	r.loads++
 	s.active[r] = true

@@ -227,6 +227,41 @@ func TestUnknownUserInForward(t *testing.T) {
 	}
 }
 
+// A .forward is read once for the messages that were there before, and again for
+// those that came after.
+func TestForwardAskedOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	const each = 3 * forwardJobs
+	for range each {
+		w.submit("carol@host.example", "alice")
+		w.submit("carol@host.example", "bob+lists")
+	}
+	w.start()
+	w.eventually("delivery", func() bool { return len(w.dir("incoming")) == 0 })
+	w.mu.Lock()
+	asked, got := len(w.extensions), len(w.got)
+	w.forwards["alice"] = []proto.Target{{Kind: proto.TargetAddress, Address: "far@remote.example"}}
+	w.mu.Unlock()
+	if asked > 2*forwardJobs || !slices.Contains(w.extensions, "") || !slices.Contains(w.extensions, "lists") {
+		t.Errorf("asked %d times, of %q", asked, w.extensions)
+	}
+	if got != 2*each {
+		t.Errorf("%d deliveries, want %d", got, 2*each)
+	}
+	w.submit("carol@host.example", "alice")
+	w.submit("carol@host.example", "bob+other")
+	w.s.Wake()
+	w.finish()
+	if got, want := sorted(w.got[got:]), []string{"1 bob@host.example", "R far@remote.example"}; !slices.Equal(got, want) {
+		t.Errorf("then delivered %q, want %q", got, want)
+	}
+	if !slices.Contains(w.extensions, "other") {
+		t.Errorf("asked of %q", w.extensions)
+	}
+	w.empty()
+}
+
 func TestForwardTroubleWaits(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -75,7 +75,7 @@ func (s *Scheduler) load(r *ref) *message {
 	}
 	s.resting.remove(r)
 	if r.flush {
-		r.flush = false
+		r.flush, r.msg.called = false, s.now()
 		for i := range r.msg.Targets {
 			if t := &r.msg.Targets[i]; t.State == queue.Open && !t.Next.IsZero() {
 				t.Next = time.Time{}

@@ -47,6 +47,7 @@ type job struct {
 	targets  []int     // of the message; the index of a Result counts in these
 	answered []bool
 	entries  []proto.Target // of an Expand, as they come
+	began    time.Time
 	deadline time.Time
 	send     func(*proto.Conn) error // writes the request; runs outside the loop
 	state    atomic.Int32            // of the following
