@@ -56,23 +56,32 @@ func (in *intake) receive() {
 	}
 }
 
-// next is the next request. A timeout of 0 waits for ever.
-func (in *intake) next(timeout time.Duration) (proto.Packet, error) {
+// next is the next request, if there is one before until; the zero time is never.
+func (in *intake) next(until time.Time) (proto.Packet, error) {
 	var late <-chan time.Time
-	if timeout > 0 {
-		timer := time.NewTimer(timeout)
+	if !until.IsZero() {
+		timer := time.NewTimer(time.Until(until))
 		defer timer.Stop()
 		late = timer.C
 	}
 	select {
 	case p, ok := <-in.packets:
-		if !ok {
-			return proto.Packet{}, in.err
-		}
-		return p, nil
+		return in.received(p, ok)
+	default: // late or not
+	}
+	select {
+	case p, ok := <-in.packets:
+		return in.received(p, ok)
 	case <-late:
 		return proto.Packet{}, os.ErrDeadlineExceeded
 	}
+}
+
+func (in *intake) received(p proto.Packet, ok bool) (proto.Packet, error) {
+	if !ok {
+		return proto.Packet{}, in.err
+	}
+	return p, nil
 }
 
 // giveUp is for a request that nobody wants any more. One that was answered

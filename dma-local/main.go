@@ -143,6 +143,9 @@ func newServer(conn *proto.Conn, hello *proto.Hello) (*server, error) {
 		}
 		s.mail = err == nil && uint32(os.Getegid()) == gid
 	}
+	if s.mail { // else the runner waits for each answer
+		s.pace = pace
+	}
 	if !s.mail || site.Private() {
 		s.commands = &command.Runner{
 			Login: hello.Login, Home: hello.Home, Shell: hello.Shell,

@@ -22,9 +22,9 @@ import (
 // Messages to a mailbox that wait together share a lock and a sync (RULES D9),
 // up to these limits, since nobody else can use the mailbox meanwhile.
 const (
-	maxBatch      = 50               // messages
-	maxBatchBytes = 16 << 20         // after this much no more are taken in
-	linger        = time.Millisecond // for one that was sent right behind the last
+	maxBatch      = 50                    // messages
+	maxBatchBytes = 16 << 20              // after this much no more are taken in
+	pace          = 20 * time.Millisecond // between batches, in which the next one gathers
 )
 
 // server does what the runner asks of it.
@@ -35,6 +35,8 @@ type server struct {
 	account  entry.Account
 	config   func() (*conf.Config, error) // read anew for each delivery
 	now      func() time.Time
+	pace     time.Duration   // between batches
+	took     time.Time       // when the last batch was complete
 	mail     bool            // this process has the group of mailboxes
 	commands *command.Runner // nil: this process has it and no other, and runs nothing
 }
@@ -71,12 +73,15 @@ func (s *server) serve() error {
 	}
 }
 
-// take waits for a job and returns it with those for the mailbox that wait behind it.
+// take waits for a job and returns it with those for the mailbox that wait behind
+// it. The first of a stream goes at once, the others as fast as the pace is: a sync
+// for each would take longer than all else.
 func (s *server) take() (jobs []job, err error) {
-	var timeout time.Duration
+	defer func() { s.took = time.Now() }()
+	var until time.Time
 	size := int64(0)
 	for len(jobs) < maxBatch && size < maxBatchBytes {
-		p, err := s.in.next(timeout)
+		p, err := s.in.next(until)
 		if len(jobs) > 0 && errors.Is(err, os.ErrDeadlineExceeded) {
 			break
 		}
@@ -94,7 +99,7 @@ func (s *server) take() (jobs []job, err error) {
 			break
 		}
 		size += j.deliver.Size
-		timeout = linger
+		until = s.took.Add(s.pace)
 	}
 	return jobs, nil
 }

@@ -332,7 +332,7 @@ func TestTake(t *testing.T) {
 	defer c.Close()
 	in, end := startIntake(c)
 	defer end()
-	s := &server{conn: c, in: in, queue: uint32(os.Getuid()), mail: true}
+	s := &server{conn: c, in: in, queue: uint32(os.Getuid()), mail: true, pace: time.Second}
 	big := filepath.Join(t.TempDir(), "big")
 	if err := os.WriteFile(big, nil, 0o600); err != nil {
 		t.Fatal(err)
@@ -361,11 +361,23 @@ func TestTake(t *testing.T) {
 		}
 	}
 	small := message(t, text).Name()
+	send(small, int64(len(text)))
+	began := time.Now()
+	take(1)
+	if d := time.Since(began); d > s.pace/2 {
+		t.Errorf("the first waited %v for others", d)
+	}
 	for range maxBatch + 3 {
 		send(small, int64(len(text)))
 	}
 	take(maxBatch)
+	if d := time.Since(began); d > s.pace {
+		t.Errorf("a full batch waited %v", d)
+	}
 	take(3)
+	if d := time.Since(began); d < s.pace {
+		t.Errorf("%v for three batches, pace %v", d, s.pace)
+	}
 	for range 3 {
 		send(big, maxBatchBytes/2)
 	}
