@@ -2,6 +2,8 @@ package main
 
 import (
 	"dma/common/conf"
+	"dma/common/passwd"
+	"dma/common/site"
 	"dma/dma-queue/internal/pickup"
 )
 
@@ -16,7 +18,10 @@ func (c *configuration) names() pickup.Site {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.refresh()
-	s := pickup.Site{Hostname: c.host, Masquerade: c.conf.Masquerade, RewriteFrom: c.conf.RewriteFrom}
+	if c.changed(site.Passwd) || len(c.accounts) >= maxAccounts {
+		c.accounts = make(map[uint32]passwd.Account)
+	}
+	s := pickup.Site{Hostname: c.host, Masquerade: c.conf.Masquerade, RewriteFrom: c.conf.RewriteFrom, Account: c.account}
 	if c.conf.NullClient {
 		s.Domain = c.conf.NullDomain
 	}
@@ -24,6 +29,24 @@ func (c *configuration) names() pickup.Site {
 		s.Virtual = c.virtualUsers(c.conf.VirtPath)
 	}
 	return s
+}
+
+// maxAccounts is how many submitters are remembered.
+const maxAccounts = 1000
+
+// account looks up a submitter. Of many messages most have the same.
+func (c *configuration) account(uid uint32) (passwd.Account, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	a, ok := c.accounts[uid]
+	if ok {
+		return a, nil
+	}
+	a, err := passwd.LookupUID(site.Passwd, uid)
+	if err == nil {
+		c.accounts[uid] = a
+	}
+	return a, err
 }
 
 // virtualUsers reads the file when it has changed. One that cannot be read leaves

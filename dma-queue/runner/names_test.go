@@ -2,12 +2,14 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
 	"time"
 
 	"dma/common/maillog"
+	"dma/common/site"
 )
 
 // The file of VIRTPATH is read again when it has changed; what cannot be read
@@ -43,6 +45,41 @@ func TestVirtualUsers(t *testing.T) {
 	for text, n := range map[string]int{"read VIRTPATH: ": 2, two + ":2: ": 1} {
 		if got := strings.Count(out.String(), text); got != n {
 			t.Errorf("%d times %q in %q", got, text, out.String())
+		}
+	}
+}
+
+// A submitter is looked up again when the password file has changed.
+func TestAccounts(t *testing.T) {
+	path := t.TempDir() + "/passwd"
+	defer func(was string) { site.Passwd = was }(site.Passwd)
+	site.Passwd = path
+	log := maillog.Open(t.TempDir()+"/none", "dma", nil, time.Now)
+	defer log.Close()
+	c := newConfiguration(log)
+	for _, login := range []string{"", "joe", "jimmy", ""} {
+		must(t, os.WriteFile(path, []byte("root:x:0:0::/:/bin/sh\n"), 0o644))
+		if login != "" {
+			must(t, os.WriteFile(path, []byte(login+":x:1234:100::/:/bin/sh\n"), 0o644))
+		}
+		for range 2 {
+			a, err := c.names().Account(1234)
+			if a.Login != login || (err == nil) != (login != "") {
+				t.Errorf("account %+v, %v, want %q", a, err, login)
+			}
+		}
+	}
+	var many []byte
+	for uid := range 2 * maxAccounts {
+		many = fmt.Appendf(many, "x:x:%d:100::/:/bin/sh\n", uid)
+	}
+	must(t, os.WriteFile(path, many, 0o644))
+	for uid := range uint32(2 * maxAccounts) {
+		if a, err := c.names().Account(uid); err != nil || a.UID != uid {
+			t.Fatal(a, err)
+		}
+		if len(c.accounts) > maxAccounts {
+			t.Fatalf("%d accounts remembered", len(c.accounts))
 		}
 	}
 }

@@ -24,13 +24,14 @@ import (
 type configuration struct {
 	log *maillog.Log
 
-	mu      sync.Mutex // the loop asks for the site, the picker for the host name
-	current *schedule.Site
-	conf    *conf.Config
-	host    string
-	virtual virtual
-	files   map[string]stamp
-	logged  map[string]string // errors, by file
+	mu       sync.Mutex // the loop asks for the site, the picker for the host name
+	current  *schedule.Site
+	conf     *conf.Config
+	host     string
+	virtual  virtual
+	accounts map[uint32]passwd.Account
+	files    map[string]stamp
+	logged   map[string]string // errors, by file
 }
 
 // stamp tells versions of a file apart. The zero stamp is a file that is not there.

@@ -15,6 +15,8 @@ import (
 
 	"dma/common/durable"
 	"dma/common/maillog"
+	"dma/common/passwd"
+	"dma/common/site"
 	"dma/dma-queue/internal/queue"
 	"dma/dma-queue/internal/schedule"
 	"dma/dma-queue/internal/spool"
@@ -32,9 +34,11 @@ type fixture struct {
 	log  *bytes.Buffer
 }
 
+func accountOf(uid uint32) (passwd.Account, error) { return passwd.LookupUID(site.Passwd, uid) }
+
 func newFixture(t *testing.T) *fixture {
 	t.Helper()
-	f := &fixture{root: t.TempDir(), site: Site{Hostname: host}, now: time.Now(), log: new(bytes.Buffer)}
+	f := &fixture{root: t.TempDir(), site: Site{Hostname: host, Account: accountOf}, now: time.Now(), log: new(bytes.Buffer)}
 	for _, dir := range []string{"incoming", "queue", "failed"} {
 		must(t, os.Mkdir(f.path(dir), 0o700))
 	}

@@ -8,7 +8,6 @@ import (
 	"dma/common/conf"
 	"dma/common/mailaddr"
 	"dma/common/passwd"
-	"dma/common/site"
 	"dma/dma-queue/internal/spool"
 )
 
@@ -19,6 +18,8 @@ type Site struct {
 	Masquerade  string       // MASQUERADE: [user@][host]
 	Virtual     conf.Virtual // VIRTUAL: the addresses of logins; may be nil
 	RewriteFrom bool         // REWRITEFROM
+
+	Account func(uid uint32) (passwd.Account, error) // of a submitter
 }
 
 // submitter is whom a message is from.
@@ -30,7 +31,7 @@ type submitter struct {
 
 func (s *Site) from(r *spool.Received) (submitter, error) {
 	from := submitter{login: "uid=" + strconv.FormatUint(uint64(r.UID), 10)}
-	account, err := passwd.LookupUID(site.Passwd, r.UID)
+	account, err := s.Account(r.UID)
 	if err == nil {
 		from.login = account.Login
 	}

@@ -118,7 +118,7 @@ func TestAuthors(t *testing.T) {
 	f := newFixture(t)
 	f.site = Site{
 		Hostname: host, Domain: "null.example", Masquerade: "mask.example", RewriteFrom: true,
-		Virtual: conf.Virtual{"root": {Local: "me", Domain: "isp.example"}},
+		Virtual: conf.Virtual{"root": {Local: "me", Domain: "isp.example"}}, Account: accountOf,
 	}
 	s := spool.Submission{Sender: "root", SenderGiven: true}
 	const in = "From: Al <al>\nReply-To: root, joe\nTo: root\n\n"
@@ -174,7 +174,7 @@ func TestFullName(t *testing.T) {
 }
 
 func TestUnknownUID(t *testing.T) {
-	here := Site{Hostname: host}
+	here := Site{Hostname: host, Account: accountOf}
 	from, err := here.from(&spool.Received{UID: 4123456789})
 	if want := (submitter{"uid=4123456789", "", "uid=4123456789@" + host}); err != nil || from != want {
 		t.Errorf("the submitter is %+v, %v", from, err)
