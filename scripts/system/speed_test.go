@@ -82,7 +82,7 @@ func TestSpeed(t *testing.T) {
 		{"to a smarthost far away, to one near", 2, far.took, near.took},
 		{"without CHUNKING, with it", 4, pipelining.took, far.took},
 		{"after an outage, without one", 2, outage.took, calm.took},
-		{"to one mailbox, submitting", 0.35, local.took, submission},
+		{"to one mailbox, submitting", 0.3, local.took, submission},
 	} {
 		if ratio := c.a.Seconds() / c.b.Seconds(); ratio > c.limit {
 			t.Errorf("%s: %v and %v, ratio %.2f, want at most %.2f", c.what, c.a, c.b, ratio, c.limit)
