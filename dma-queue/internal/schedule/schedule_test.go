@@ -262,6 +262,31 @@ func TestForwardAskedOnce(t *testing.T) {
 	w.empty()
 }
 
+// What a .forward says counts for a moment, for who was there before and asks the same.
+func TestHeardTells(t *testing.T) {
+	asked := time.Now()
+	h := heard{asked: asked, extension: "lists"}
+	for _, c := range []struct {
+		name   string
+		target queue.Target
+		called time.Duration // after it was asked
+		later  time.Duration // when somebody wants to know
+		want   bool
+	}{
+		{"was there", queue.Target{Kind: queue.User, Extension: "lists"}, -time.Second, 0, true},
+		{"came later", queue.Target{Kind: queue.User, Extension: "lists"}, time.Millisecond, time.Millisecond, false},
+		{"came then", queue.Target{Kind: queue.User, Extension: "lists"}, 0, 0, false},
+		{"another extension", queue.Target{Kind: queue.User}, -time.Second, 0, false},
+		{"no user", queue.Target{Kind: queue.Mailbox, Extension: "lists"}, -time.Second, 0, false},
+		{"just fresh", queue.Target{Kind: queue.User, Extension: "lists"}, -time.Second, heardLife - 1, true},
+		{"old", queue.Target{Kind: queue.User, Extension: "lists"}, -time.Second, heardLife, false},
+	} {
+		if got := h.tells(&message{called: asked.Add(c.called)}, &c.target, asked.Add(c.later)); got != c.want {
+			t.Errorf("%s: %v", c.name, got)
+		}
+	}
+}
+
 func TestForwardTroubleWaits(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
