@@ -237,17 +237,16 @@ func TestForwardAskedOnce(t *testing.T) {
 		w.submit("carol@host.example", "alice")
 		w.submit("carol@host.example", "bob+lists")
 	}
+	began := time.Now()
 	w.start()
-	w.eventually("delivery", func() bool { return len(w.dir("incoming")) == 0 })
+	w.eventually("delivery", func() bool { return len(w.got) == 2*each && len(w.dir("queue")) == 0 })
+	seconds := int(time.Since(began)/heardLife) + 1 // on a machine that does other things too
 	w.mu.Lock()
 	asked, got := len(w.extensions), len(w.got)
 	w.forwards["alice"] = []proto.Target{{Kind: proto.TargetAddress, Address: "far@remote.example"}}
 	w.mu.Unlock()
-	if asked > 2*forwardJobs || !slices.Contains(w.extensions, "") || !slices.Contains(w.extensions, "lists") {
+	if asked > 2*forwardJobs*seconds || !slices.Contains(w.extensions, "") || !slices.Contains(w.extensions, "lists") {
 		t.Errorf("asked %d times, of %q", asked, w.extensions)
-	}
-	if got != 2*each {
-		t.Errorf("%d deliveries, want %d", got, 2*each)
 	}
 	w.submit("carol@host.example", "alice")
 	w.submit("carol@host.example", "bob+other")
