@@ -56,10 +56,10 @@ func (in *intake) receive() {
 	}
 }
 
-// next is the next request, if there is one before until; the zero time is never.
-func (in *intake) next(until time.Time) (proto.Packet, error) {
+// next is the next request: the first is waited for, another one only until then.
+func (in *intake) next(first bool, until time.Time) (proto.Packet, error) {
 	var late <-chan time.Time
-	if !until.IsZero() {
+	if !first {
 		timer := time.NewTimer(time.Until(until))
 		defer timer.Stop()
 		late = timer.C

@@ -78,10 +78,10 @@ func (s *server) serve() error {
 // for each would take longer than all else.
 func (s *server) take() (jobs []job, err error) {
 	defer func() { s.took = time.Now() }()
-	var until time.Time
+	until := s.took.Add(s.pace)
 	size := int64(0)
 	for len(jobs) < maxBatch && size < maxBatchBytes {
-		p, err := s.in.next(until)
+		p, err := s.in.next(len(jobs) == 0, until)
 		if len(jobs) > 0 && errors.Is(err, os.ErrDeadlineExceeded) {
 			break
 		}
@@ -99,7 +99,6 @@ func (s *server) take() (jobs []job, err error) {
 			break
 		}
 		size += j.deliver.Size
-		until = s.took.Add(s.pace)
 	}
 	return jobs, nil
 }
