@@ -67,7 +67,7 @@ func (in *intake) next(first bool, until time.Time) (proto.Packet, error) {
 	select {
 	case p, ok := <-in.packets:
 		return in.received(p, ok)
-	default: // late or not
+	default: // if both were there, select would take either
 	}
 	select {
 	case p, ok := <-in.packets:

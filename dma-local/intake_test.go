@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -86,5 +87,19 @@ func TestCancelMailbox(t *testing.T) {
 	b, err := os.ReadFile(h.mailbox())
 	if err != nil || strings.Count(string(b), "Subject: x") != 2 || strings.Contains(string(b), "two") {
 		t.Errorf("mailbox holds %q, %v", b, err)
+	}
+}
+
+// What is there is taken, however late it is.
+func TestNextLate(t *testing.T) {
+	in := &intake{packets: make(chan proto.Packet, 1)}
+	for range 1000 {
+		in.packets <- proto.Packet{}
+		if _, err := in.next(false, time.Time{}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := in.next(false, time.Time{}); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Fatal(err)
+		}
 	}
 }

@@ -261,6 +261,35 @@ func TestForwardAskedOnce(t *testing.T) {
 	w.empty()
 }
 
+// Whoever corrects a .forward and flushes gets it read again, though it was read just
+// now and another delivery keeps the message in memory.
+func TestForwardReadByFlush(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.forwards["bob"] = []proto.Target{{Kind: proto.TargetMailbox, Address: "../x"}}
+	gate := make(chan struct{})
+	w.deliver = func(d *proto.Deliver, _ string) *proto.Result {
+		if strings.HasPrefix(d.Recipient, "alice") {
+			<-gate
+		}
+		return result(outcome.Success("ok"))
+	}
+	id := w.submit("carol@host.example", "alice", "bob")
+	w.start()
+	w.inLoop("alice is tried, bob deferred", func() bool {
+		r := w.s.refs[id]
+		return r != nil && r.msg != nil && w.flying() == 1 && slices.ContainsFunc(r.msg.Targets, func(t queue.Target) bool { return t.Tries == 1 })
+	})
+	w.mu.Lock()
+	delete(w.forwards, "bob")
+	w.mu.Unlock()
+	w.flush()
+	w.eventually("bob's mail", func() bool { return slices.Contains(w.got, "1 bob@host.example") })
+	close(gate)
+	w.finish()
+	w.empty()
+}
+
 // What a .forward says counts for a moment, for who was there before and asks the same.
 func TestHeardTells(t *testing.T) {
 	asked := time.Now()
