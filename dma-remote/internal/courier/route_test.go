@@ -66,12 +66,13 @@ func TestServers(t *testing.T) {
 
 // RULES E11: connections are for a route, and no other mail.
 func TestSenders(t *testing.T) {
-	var from []string
-	s := smtptest.Start(t, func(p *peer) {
+	senders := []string{"a@x.example", "b@x.example", "c@x.example", ""}
+	from := make(chan string, len(senders))
+	s := smtptest.Start(t, func(p *peer) { // two at a time
 		p.Hello()
 		for {
 			envelope, _ := p.Accept()
-			from = append(from, envelope[0])
+			from <- envelope[0]
 		}
 	})
 	cfg := config(relay(s))
@@ -83,16 +84,19 @@ func TestSenders(t *testing.T) {
 		return Route{Key: user, Servers: []Server{{Host: conf.Host{Name: "relay.example", Port: 587}}}}, true
 	}
 	c := New(cfg)
-	for _, sender := range []string{"a@x.example", "b@x.example", "c@x.example", ""} {
+	for _, sender := range senders {
 		req := request("", 1)
 		req.Sender = sender
 		if got := deliver(t, c, req); got != "done 2.0.0" {
 			t.Errorf("%s: %s", sender, got)
 		}
+		if got := <-from; !strings.HasPrefix(got, "MAIL FROM:<"+sender+">") {
+			t.Errorf("%s: %s", sender, got)
+		}
 	}
 	c.Close()
-	if s.Conns() != 2 || len(from) != 4 {
-		t.Errorf("%d connections for %q", s.Conns(), from)
+	if s.Conns() != 2 {
+		t.Errorf("%d connections", s.Conns())
 	}
 }
 
